@@ -1,6 +1,11 @@
 //! Fine-tuning: a network of one half of the classes is trained further on a few rows of the other half, several times, and
 //! what the fine-tuned networks give as an ensemble is compared with what they give as one network.
 //!
+//! On the digits the first training does not help, as is common on small problems: networks from fresh weights are as good,
+//! and differ more, so that their ensemble gains more. Among networks that were fine-tuned from one base, a greedy soup gains
+//! as much as their ensemble at the cost of one network, while a mean of all of them suffers from those with a bad learning
+//! rate.
+//!
 //! `cargo run --release --example fine_tune -- --help`
 mod data;
 #[path = "../common/digits.rs"]
@@ -31,9 +36,9 @@ use std::{path::PathBuf, process::ExitCode};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The learning rates of the runs, one after the other.
-const RATES: [f64; 3] = [3e-3, 1e-3, 3e-4];
+const RATES: [f64; 3] = [1e-2, 3e-3, 1e-3];
 /// The factor on the learning rate from one layer to the one before it.
-const LAYER_DECAY: f64 = 0.7;
+const LAYER_DECAY: f64 = 0.8;
 
 /// Train a small convolutional network on one half of the classes of a set of images, fine-tune it several times on few
 /// rows of the other half, and compare the networks, their ensemble and their averages: the story of model soups on a small
