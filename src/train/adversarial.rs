@@ -148,6 +148,3 @@ fn only(inputs: &Inputs) -> Result<&Tensor> {
         several => Err(Error::invalid("the number of inputs for adversarial training", "1", several.len())),
     }
 }
-
-#[cfg(test)]
-mod tests;

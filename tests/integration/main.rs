@@ -1,5 +1,6 @@
 //! Integration tests of the public API, in one program, because linking takes longer than compiling.
 //! `tests/allocation.rs` counts the allocations of its whole process and is a program of its own.
+mod adversarial;
 mod averaging;
 mod cases;
 mod collecting;
