@@ -46,7 +46,7 @@ impl Output {
                 let sorted = quantiles.gather(&order, 1)?;
                 sorted.matmul(&weights.to_dtype(output.dtype())?)?.reshape((rows, outputs))
             }
-            _ => output.narrow(1, 0, outputs),
+            _ => output.narrow(1, 0, outputs)?.contiguous(),
         }
     }
 

@@ -24,9 +24,8 @@ const BATCH_ROWS: usize = 1024;
 /// `x` are the inputs as the network gets them, scaled and with noise. The direction is that of the loss of the batch, and
 /// no gradient passes through it. The recorded loss is that of `x`.
 ///
-/// Use it to make predictions, and their uncertainty, smooth around the training rows; Deep Ensembles use `ε = 0.01`. Do not
-/// expect a gain on tables of few rows: on most of the paper's it made no difference. Members are trained one at a time
-/// with it, not side by side.
+/// Use it to make predictions, and their uncertainty, smooth around the training rows; Deep Ensembles use `ε = 0.01`. Compare
+/// on validation rows, because it often makes no difference. Members are trained one at a time with it, not side by side.
 ///
 /// Cost: a step takes twice as long. Before the first step the training rows are read once, for the ranges.
 ///
@@ -148,6 +147,3 @@ fn only(inputs: &Inputs) -> Result<&Tensor> {
         several => Err(Error::invalid("the number of inputs for adversarial training", "1", several.len())),
     }
 }
-
-#[cfg(test)]
-mod tests;

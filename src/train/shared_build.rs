@@ -21,7 +21,7 @@ pub struct SharedBuild<N>(Kind<N>);
 
 enum Kind<N> {
     Function(Arc<Build<N>>),
-    Networks(Box<Networks<N>>),
+    Networks(Arc<Networks<N>>),
 }
 
 impl<N> SharedBuild<N> {
@@ -35,7 +35,7 @@ impl<N> SharedBuild<N> {
 
     /// The constructors of a ready-made learner.
     pub(crate) fn of_networks(networks: &Networks<N>) -> Self {
-        Self(Kind::Networks(Box::new(networks.clone())))
+        Self(Kind::Networks(Arc::new(networks.clone())))
     }
 
     pub(crate) fn build(&self, name: &str, settings: &Settings, vb: VarBuilder<'static>) -> CandleResult<N> {

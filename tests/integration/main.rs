@@ -1,6 +1,7 @@
 //! Integration tests of the public API, in one program, because linking takes longer than compiling.
 //! `tests/allocation.rs` counts the allocations of its whole process and is a program of its own.
 mod accumulating;
+mod adversarial;
 mod augmenting;
 mod averaging;
 mod cases;
