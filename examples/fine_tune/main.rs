@@ -3,8 +3,8 @@
 //!
 //! On the digits the first training does not help, as is common on small problems: networks from fresh weights are as good,
 //! and differ more, so that their ensemble gains more. Among networks that were fine-tuned from one base, a greedy soup gains
-//! as much as their ensemble at the cost of one network, while a mean of all of them suffers from those with a bad learning
-//! rate.
+//! as much as their ensemble at the cost of one network. Whether a mean of all of them gains anything depends on their
+//! learning rates. The greedy soup alone uses validation rows.
 //!
 //! `cargo run --release --example fine_tune -- --help`
 mod data;
