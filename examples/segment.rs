@@ -30,7 +30,7 @@ const EDGE: u32 = 255;
 const SIZE: usize = 24;
 
 /// Train convolutional networks that give each pixel a class, on synthetic pictures of discs and squares, and compare one
-/// network with ensembles: accuracy, mean intersection over union, and calibration, on pictures that nobody was fitted on.
+/// network with ensembles: accuracy, mean intersection over union, and calibration, on pictures that no network was fitted on.
 #[derive(Parser)]
 struct Args {
     /// Pictures to train on

@@ -24,7 +24,7 @@ use crate::{
         Predictions,
     },
     prune::Prune,
-    store::member::{in_slot_order, predicting, with_own_slots},
+    store::member::{in_slot_order, is_seen_unknown, predicting, with_own_slots},
     train::Learner,
     weights::{number_of_parameters, Weights},
     Error, HeldOut, Member, Result, Rows, Seed,
@@ -553,7 +553,7 @@ impl<'a, L: Learner> Pool<'a, L> {
 
     /// Whether it is unknown which rows of the pool's data shaped some member.
     pub(crate) fn is_seen_unknown(&self) -> bool {
-        !self.new_data && self.members.iter().any(|member| member.record.seen_unknown)
+        !self.new_data && is_seen_unknown(&self.members)
     }
 
     /// Whether the pool's data is new to all members, and the rows in their records are those of another data set.

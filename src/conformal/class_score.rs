@@ -9,7 +9,7 @@ use crate::{Error, Result, Seed};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// How a class is scored for a row; a low score speaks for the class.
+/// How a class is scored for a row; the lower the score, the more likely is the class.
 ///
 /// With the probabilities of a row in descending order, `p₁ ≥ p₂ ≥ …`, the class of rank `k` has the score
 ///

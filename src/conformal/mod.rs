@@ -7,8 +7,8 @@
 //! new rows are exchangeable. They are not where the data drift, in time series, or where rows in groups
 //! share their errors.
 //!
-//! The probability is an average over all rows. It is not the probability for one row, of which nobody can
-//! state more without assumptions. Groups ([`ScoreQuantiles`]) bring it closer to that.
+//! The probability is an average over all rows. It is not the probability for one row, about which nothing
+//! more can be stated without assumptions. Groups ([`ScoreQuantiles`]) bring it closer to that.
 //!
 //! # With an ensemble
 //!

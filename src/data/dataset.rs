@@ -74,13 +74,8 @@ pub enum Positions {
 impl Positions {
     /// Whether a row takes a single prediction.
     #[must_use]
-    pub fn is_one(self) -> bool {
-        self == Self::One
-    }
-
-    /// For serde, which takes a reference.
-    pub(crate) fn is_default(&self) -> bool {
-        self.is_one()
+    pub fn is_one(&self) -> bool {
+        *self == Self::One
     }
 
     /// Refuses rows with several positions, for `what`, which works with one prediction for each row.

@@ -27,7 +27,7 @@ struct Description {
     #[serde(rename = "rule")]
     combiner: String,
     task: Task,
-    #[serde(default, skip_serializing_if = "Positions::is_default")]
+    #[serde(default, skip_serializing_if = "Positions::is_one")]
     positions: Positions,
     output: Output,
     dtype: String,

@@ -283,7 +283,10 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
                 let per_row = layout.as_ref().map_or(1, Layout::per_row);
                 passes.allow_nan(false).check_predicted(&probabilities, 0, (0, per_row))?;
                 let ids = lowest_argmax(&probabilities)?;
-                Ok(layout.map_or(Ok(ids.clone()), |layout| layout.unflatten_ids(&ids))?)
+                match layout {
+                    Some(layout) => Ok(layout.unflatten_ids(&ids)?),
+                    None => Ok(ids),
+                }
             }
             Task::Regression { .. } => Ok(self.combined(passes)?.0),
         }
@@ -293,7 +296,7 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         match self.task() {
             Task::Classification { .. } => {
                 let (probabilities, layout) = self.combined(passes)?;
-                Ok(layout.map_or(Ok(probabilities.clone()), |layout| layout.unflatten(&probabilities))?)
+                Ok(Layout::of_rows(layout.as_ref(), probabilities)?)
             }
             Task::Regression { .. } => {
                 Err(Error::invalid("the task of predict_proba", "classification", "regression"))

@@ -6,6 +6,7 @@ use crate::{
     distribution::Mixture,
     ensemble::Ensemble,
     metrics::{ClassParts, MetricList, Metrics},
+    network::positions::Layout,
     observe::{Observer, Silent},
     predictions::passes::{Passes, Source},
     uncertainty::{ClassUncertainty, ValueUncertainty},
@@ -88,8 +89,7 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     pub fn for_each(&self, mut f: impl FnMut(&[u32], &Tensor) -> Result<()>) -> Result<()> {
         self.over_rows(|passes, rows| {
             self.ensemble.combined_passes(passes, |pass, predicted, layout| {
-                let predicted =
-                    layout.map_or(Ok(predicted.clone()), |layout| layout.unflatten(&predicted))?;
+                let predicted = Layout::of_rows(layout.as_ref(), predicted)?;
                 f(&rows[pass.start..pass.start + pass.inputs.rows()], &predicted)
             })
         })

@@ -16,7 +16,7 @@ use crate::{
         Predictions,
     },
     registry::split_list,
-    store::member::predicting,
+    store::member::{is_seen_unknown, predicting},
     train::{in_batches, Learner},
     Error, HeldOut, Member, Pool, Result, Rows,
 };
@@ -390,7 +390,7 @@ impl<L: Learner> Board<'_, '_, L> {
 /// The number of rows that shaped the members, if it is known.
 fn seen(members: &[Member]) -> Option<usize> {
     let rows: BTreeSet<u32> = members.iter().flat_map(|member| member.record.seen.iter().copied()).collect();
-    (!members.iter().any(|member| member.record.seen_unknown)).then_some(rows.len())
+    (!is_seen_unknown(members)).then_some(rows.len())
 }
 
 /// The settings of the members that differ from the learner's, without repetition.

@@ -119,6 +119,14 @@ impl Layout {
         }
     }
 
+    /// What [`unflatten`](Self::unflatten) returns, or the predictions as they are where rows have one position.
+    pub(crate) fn of_rows(layout: Option<&Self>, flat: Tensor) -> Result<Tensor> {
+        match layout {
+            Some(layout) => layout.unflatten(&flat),
+            None => Ok(flat),
+        }
+    }
+
     /// Log-probabilities of each position, `(B · P, C)`, as logits in the layout of the output. For labels, `(B, L)`, that is
     /// the log of the odds of class 1.
     pub(crate) fn logits(&self, flat: &Tensor) -> Result<Tensor> {

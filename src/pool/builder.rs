@@ -60,7 +60,7 @@ impl PretrainedMember {
     /// A member of another pool or of an ensemble ([`Member::read_all`]), with its architecture, settings, columns and
     /// scalings.
     ///
-    /// What it has seen is declared anew, because its record speaks of the data set that it was trained on. Where that
+    /// What it has seen is declared anew, because its record is about the data set that it was trained on. Where that
     /// is the pool's data set too, it is [`Seen::of`] the record.
     #[must_use]
     pub fn of_member(member: &Member, seen: Seen) -> Self {

@@ -32,8 +32,8 @@ use std::sync::Arc;
 
 /// What `S` slots predict for `B` rows, `(S, B, C)`: probabilities of `C` classes, or `C` values for
 /// regression. Where a row has several [`Positions`](crate::data::Positions), each position is a row of its own, in the
-/// order of the targets, with probabilities of its classes. A slot's prediction is the mean of its members. Values of a type shorter than f32 are kept as
-/// f32, so that sums and means over them are exact enough.
+/// order of the targets, with probabilities of its classes. A slot's prediction is the mean of its members. Values of a type
+/// shorter than f32 are kept as f32, so that sums and means over them are exact enough.
 ///
 /// A slot must not predict the rows that it was trained on when the predictions are used to fit or to score a
 /// combiner. Such a prediction is missing: its coverage is 0 ([`covered`](Self::covered)), and no combiner

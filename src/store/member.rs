@@ -33,6 +33,11 @@ pub(crate) fn in_slot_order(members: &[Member]) -> Vec<Member> {
     with_own_slots(members)
 }
 
+/// Whether it is unknown which rows shaped one of the members.
+pub(crate) fn is_seen_unknown(members: &[Member]) -> bool {
+    members.iter().any(|member| member.record.seen_unknown)
+}
+
 /// The members, each with a slot of its own.
 pub(crate) fn with_own_slots<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<Member> {
     let mut members: Vec<Member> = members.into_iter().cloned().collect();
@@ -77,7 +82,7 @@ pub struct Record {
     /// predict for another reason ([`RunSpec::excluded`](crate::plan::RunSpec::excluded)); sorted, without
     /// duplicates. All other rows are held out, unless [`seen_unknown`](Self::seen_unknown) says otherwise.
     pub seen: Rows,
-    /// Whether other rows may have shaped it too, and nobody knows which: then no row is held out from it. It is the
+    /// Whether other rows may have shaped it too, and it is unknown which: then no row is held out from it. It is the
     /// case for a network of unknown origin ([`Seen::Unknown`]) and for what is made of one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seen_unknown: bool,

@@ -103,13 +103,6 @@ impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> CustomLoop<
         self.epochs = epochs;
         self
     }
-
-    /// Sets what the networks output for classes, or as distributions of values. The default is logits, and plain values.
-    #[must_use]
-    pub fn output(mut self, output: Output) -> Self {
-        self.networks.output = output;
-        self
-    }
 }
 
 impl<N: Network, F: Fn(&N, &mut Run<'_>) -> CandleResult<()> + Sync> Learner for CustomLoop<N, F> {

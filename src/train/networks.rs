@@ -138,6 +138,15 @@ macro_rules! network_setters {
             self
         }
 
+        /// Sets what the networks output for classes, or as distributions of values, such as
+        /// [`Output::Gaussian`](crate::network::Output::Gaussian). The default is logits, and plain values; the hinge
+        /// losses need [`Output::Margins`](crate::network::Output::Margins).
+        #[must_use]
+        pub fn output(mut self, output: Output) -> Self {
+            self.networks.output = output;
+            self
+        }
+
         /// Sets the type of the weights. The default is `f32`.
         #[must_use]
         pub fn dtype(mut self, dtype: DType) -> Self {

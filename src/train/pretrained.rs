@@ -62,13 +62,6 @@ impl<N: Network> Pretrained<N> {
         self.networks.add(name, &[], new);
         self
     }
-
-    /// Sets what the networks output for classes. The default is logits.
-    #[must_use]
-    pub fn output(mut self, output: Output) -> Self {
-        self.networks.output = output;
-        self
-    }
 }
 
 impl<N: Network> Learner for Pretrained<N> {

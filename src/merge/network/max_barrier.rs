@@ -7,7 +7,10 @@ use crate::{
         network::{barrier::along_path, merge_spec::MergeContext},
         Barrier, MergeSpec, Model, BARRIER_POINTS,
     },
-    store::{member::predicting, Record},
+    store::{
+        member::{is_seen_unknown, predicting},
+        Record,
+    },
     train::Learner,
     weights::{compatibility, Weights},
     Ensemble, Error, Member, Pool, Result, Rows,
@@ -97,7 +100,7 @@ impl<L: Learner> Merged<'_, L> {
     }
 
     fn seen_unknown(&self) -> bool {
-        self.pool.members().iter().any(|member| member.record.seen_unknown)
+        is_seen_unknown(self.pool.members())
     }
 
     /// Builds the network as the user's own type. A prediction then costs what one member's does.
@@ -330,7 +333,7 @@ fn merged_record(members: &[&Member], spec: &MergeSpec, all: &[Member]) -> Recor
         features: first.and_then(|r| r.features.clone()),
         scaling: first.map(|r| r.scaling.clone()).unwrap_or_default(),
         seen,
-        seen_unknown: all.iter().any(|member| member.record.seen_unknown),
+        seen_unknown: is_seen_unknown(all),
         curve: vec![],
         key: format!("merged-{}", hash.finalize().to_hex()),
     }

@@ -247,7 +247,7 @@ pub(crate) struct MergeContext<'k, L: Learner> {
     pub(crate) train_data: &'k dyn Dataset,
     /// The rows of `train_data` that shaped any member, sorted.
     pub(crate) seen: Rows,
-    /// Whether other rows of `train_data`, which nobody knows, may have shaped some member too.
+    /// Whether other rows of `train_data`, which are unknown, may have shaped some member too.
     pub(crate) seen_unknown: bool,
     /// The rows of `train_data` on which statistics and activations are measured, sorted.
     pub(crate) statistics_rows: Rows,

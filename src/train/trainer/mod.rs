@@ -243,14 +243,6 @@ impl<N: Network> Trainer<N> {
         self
     }
 
-    /// Sets what the networks output for classes, or as distributions of values, such as [`Output::Gaussian`]. The default
-    /// is [`Output::Logits`], and plain values; the hinge losses need [`Output::Margins`].
-    #[must_use]
-    pub fn output(mut self, output: Output) -> Self {
-        self.networks.output = output;
-        self
-    }
-
     /// Sets how gradients are clipped. The default is not to clip them.
     #[must_use]
     pub fn clip(mut self, clip: Clip) -> Self {
