@@ -333,7 +333,7 @@ fn rows_of_other_lengths_are_named() {
 }
 
 #[test]
-fn studies_and_diagnoses_refuse_positions_in_words() {
+fn diagnoses_refuse_positions_in_words() {
     let (data, learner) = (dense(), trainer(4));
     let refused = |e: String| {
         assert!(
@@ -341,8 +341,31 @@ fn studies_and_diagnoses_refuse_positions_in_words() {
             "{e}"
         );
     };
-    let study = candle_ensemble::evaluate::Study::new(Session::new(&learner, &data), &data);
-    refused(study.strategy("two", MultiRun::new(2)).combiner("mean", Mean).run(1).err().unwrap().to_string());
+    let size = candle_ensemble::evaluate::TrainingSizeCurve::new(&learner, &data);
+    refused(size.run(1).err().unwrap().to_string());
     let examination = candle_ensemble::diagnose::Examination::new(&learner, &data);
     refused(examination.run(1).err().unwrap().to_string());
+}
+
+/// A study of positions is the study of the same points, one a row, whose groups are the rows.
+#[test]
+fn a_study_measures_positions_and_its_intervals_are_those_of_rows() {
+    use candle_ensemble::evaluate::Study;
+    let run = |trainer: &Trainer<Net>, data: &TensorDataset| {
+        let study = Study::new(Session::new(trainer, data), data).combinations("mean,hard-vote").unwrap();
+        study.strategies("multi-run:3").unwrap().baseline(MultiRun::new(2)).repeats(3).run(5).unwrap()
+    };
+    let of_row = (0..(ROWS * POSITIONS) as u32).map(|at| at / POSITIONS as u32).collect();
+    let a = run(&trainer(4), &dense());
+    let b = run(&trainer(4 * POSITIONS), &rows().with_groups(of_row).unwrap());
+    assert_eq!((a.test_rows, a.ensembles.len()), (b.test_rows, b.ensembles.len()));
+    let near = |a: f64, b: f64, what: &str| assert!((a - b).abs() < 1e-5, "{what}: {a}, not {b}");
+    for (name, summary) in &a.single.metrics {
+        near(summary.mean, b.single.metrics[name].mean, name);
+    }
+    for (a, b) in a.ensembles.iter().zip(&b.ensembles) {
+        let json = |report: &candle_ensemble::evaluate::EnsembleReport| serde_json::to_value(report).unwrap();
+        assert_eq!(json(a)["combination"], json(b)["combination"]);
+    }
+    println!("{}\n{}", a.table(), b.table());
 }

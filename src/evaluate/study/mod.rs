@@ -18,12 +18,12 @@ use crate::{
     statistics::Interval,
     strategy::{self, EnsembleBuilder, MultiRun},
     train::Learner,
-    Error, Result, Seed, Session,
+    Error, Result, Rows, Seed, Session,
 };
 use outcome::Outcomes;
 use over_rows::OverRows;
 use pools::Pools;
-use std::{cell::OnceCell, path::PathBuf};
+use std::{cell::OnceCell, path::PathBuf, sync::OnceLock};
 use test_rows::TestRows;
 use trial::{folder, Outcome, ResultFolder, Trained};
 
@@ -86,6 +86,8 @@ pub struct Study<'a, L> {
     max_barrier: f64,
     budget: Option<usize>,
     folder: Option<PathBuf>,
+    /// The numbers of the positions of the test rows that have a class, where not all have one.
+    kept: OnceLock<Option<Rows>>,
 }
 
 impl<'a, L: Learner> Study<'a, L> {
@@ -107,6 +109,7 @@ impl<'a, L: Learner> Study<'a, L> {
             max_barrier: 0.05,
             budget: None,
             folder: None,
+            kept: OnceLock::new(),
         }
     }
 
@@ -279,6 +282,8 @@ impl<'a, L: Learner> Study<'a, L> {
         self.check()?;
         let metrics = self.metrics.clone().unwrap_or_else(|| MetricList::for_task(data.task()));
         let rows = TestRows::of(self.test, self.scaler, metrics)?;
+        // Another call finds the same positions.
+        let _ = self.kept.set(rows.kept().map(<[u32]>::to_vec));
         let inputs = OnceCell::new();
         let outcomes = Outcomes { study: self, rows: &rows, inputs: &inputs };
         let mut singles = vec![];

@@ -137,8 +137,8 @@ impl<'a, L: Learner> Outcomes<'_, 'a, L> {
         let started = Instant::now();
         let best = best_of(&trained.pool, &BestOf::new().max_cost(max_cost))?;
         let fit_seconds = started.elapsed().as_secs_f64();
-        let observer = self.study.session.own_observer();
-        let predicted = best.ensemble.on(self.study.test).observer(observer).member_predictions()?.mean(0)?;
+        let members = trained.pool.with_members(best.ensemble.members().to_vec())?;
+        let predicted = self.study.predict(&members, Scale::Probability)?.values().mean(0)?;
         let chosen = best.report.best();
         let bytes =
             trained.bytes_by_slot().iter().sum::<f64>() / trained.networks_by_slot().iter().sum::<f64>();

@@ -332,6 +332,7 @@ pub(super) fn bytes(member: &Member) -> f64 {
 
 /// The inputs of all test rows, `(N, F)`.
 pub(super) fn test_inputs(data: &dyn crate::data::Dataset) -> Result<Tensor> {
+    data.positions().check_one("a combiner that reads the inputs of a row")?;
     let rows: Rows = (0..data.rows() as u32).collect();
     flat_inputs(data, &rows, &Device::Cpu)
 }
@@ -343,7 +344,10 @@ impl<'a, L: Learner> Study<'a, L> {
         let (_, _, device) = pool.parts();
         let passes = Passes::new(Source::Rows(self.test, &rows), ROWS, device);
         let passes = passes.observer(self.session.own_observer());
-        let predictions = pool.predict_passes(&passes, scale)?.to_device(&Device::Cpu)?;
+        let mut predictions = pool.predict_passes(&passes, scale)?.to_device(&Device::Cpu)?;
+        if let Some(Some(kept)) = self.kept.get() {
+            predictions = predictions.select_rows(kept)?;
+        }
         predictions.with_names(pool.names())
     }
 }

@@ -1,6 +1,6 @@
 //! The test rows of a study: their targets and weights, and the metrics that are computed on them.
 use crate::{
-    data::{Dataset, Scaler, Task},
+    data::{positions::FlatTargets, Dataset, Scaler, Task},
     kernels::argmax::argmax_rows,
     metrics::{reliability_bins, Metric, MetricList, ReliabilityBin, RowLoss, Truth, ECE_BINS},
     train::in_batches,
@@ -20,6 +20,8 @@ pub(crate) struct TestRows {
     truth: Truth,
     weights: Option<Vec<f64>>,
     groups: Option<Vec<u32>>,
+    /// The numbers of the positions that have a class, where not all have one.
+    kept: Option<Rows>,
     scaler: Option<Scaler>,
     task: Task,
     metrics: MetricList,
@@ -28,17 +30,28 @@ pub(crate) struct TestRows {
 
 impl TestRows {
     pub(crate) fn of(test: &dyn Dataset, scaler: Option<&Scaler>, metrics: MetricList) -> Result<Self> {
-        test.positions().check_one("a study")?;
         metrics.check(test.task())?;
         let rows: Rows = (0..test.rows() as u32).collect();
-        let (mut parts, mut weights) = (vec![], vec![]);
+        let (mut parts, mut weights, mut kept, mut of_positions) = (vec![], vec![], vec![], vec![]);
+        let (mut first_row, mut first) = (0u32, 0u32);
         for batch in in_batches(test, rows, ROWS, &Device::Cpu) {
             let batch = batch?;
-            parts.push(batch.targets);
-            if let Some(of_batch) = batch.weights {
+            let flat = FlatTargets::of(&batch, test.positions())?;
+            if let Some(of_batch) = &flat.weights {
                 weights.extend(of_batch.to_dtype(DType::F64)?.to_vec1::<f64>()?);
             }
+            if !test.positions().is_one() {
+                let rows: Rows = (first_row..first_row + batch.inputs.rows() as u32).collect();
+                let count = (rows.len() * flat.per_row) as u32;
+                of_positions.extend(flat.rows(&rows));
+                kept.extend(
+                    flat.kept.clone().unwrap_or_else(|| (0..count).collect()).iter().map(|at| first + at),
+                );
+                (first_row, first) = (first_row + rows.len() as u32, first + count);
+            }
+            parts.push(flat.targets);
         }
+        let kept = (kept.len() < first as usize).then_some(kept);
         if parts.is_empty() {
             return Err(Error::invalid("the number of rows of the test data", "at least 1", 0));
         }
@@ -56,8 +69,15 @@ impl TestRows {
         };
         let weights = (!weights.is_empty()).then_some(weights);
         let headline = MeanOfRows::of(metrics.headline());
-        let groups = test.groups().map(<[u32]>::to_vec);
-        Ok(Self { targets, truth, weights, groups, scaler: scaler.cloned(), task, metrics, headline })
+        let groups = match (test.groups(), test.positions().is_one()) {
+            (groups, true) => groups.map(<[u32]>::to_vec),
+            // The positions of a row are alike.
+            (None, false) => Some(of_positions),
+            (Some(groups), false) => {
+                Some(of_positions.iter().filter_map(|row| groups.get(*row as usize).copied()).collect())
+            }
+        };
+        Ok(Self { targets, truth, weights, groups, kept, scaler: scaler.cloned(), task, metrics, headline })
     }
 
     pub(super) fn task(&self) -> Task {
@@ -129,6 +149,11 @@ impl TestRows {
     /// The weight of a row.
     pub(super) fn weight(&self, row: usize) -> f64 {
         self.weights.as_ref().map_or(1., |weights| weights.get(row).copied().unwrap_or_default())
+    }
+
+    /// The numbers of the positions that have a class, where not all have one.
+    pub(super) fn kept(&self) -> Option<&[u32]> {
+        self.kept.as_deref()
     }
 
     /// The groups of the rows, if there are any.
