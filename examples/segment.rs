@@ -46,7 +46,7 @@ struct Args {
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
     /// Standard deviation of the noise; the shapes are 1 brighter than the background
-    #[arg(long, default_value_t = 0.8)]
+    #[arg(long, default_value_t = 0.5)]
     noise: f64,
     /// Seed of everything
     #[arg(long, default_value_t = 42)]

@@ -90,7 +90,7 @@ pub fn rows() -> Vec<Row> {
 
 impl Row {
     pub fn goes_with(&self, problem: Problem) -> bool {
-        if problem == Problem::Positions {
+        if problem.positions() > 1 {
             self.tasks.0 && !self.reads_inputs
         } else if problem.is_classification() {
             self.tasks.0

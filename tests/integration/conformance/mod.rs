@@ -370,7 +370,8 @@ fn held_out_rows_are_those_no_member_of_the_slot_has_seen() {
                     .all(|(predicted, predicts)| predicted.is_some() == predicts[*row as usize]));
             }
             let targets = case.data.batch(&rows, &CPU).unwrap().targets;
-            let (got, targets) = (held_out.targets(), targets.flatten_to(each - 1).unwrap());
+            let (got, targets) =
+                (held_out.targets(), if each > 1 { targets.flatten_all().unwrap() } else { targets });
             assert_eq!(bits(got), bits(&targets), "{}", case.name);
 
             // A slot of one member predicts held-out rows as it predicts any rows.
@@ -489,6 +490,7 @@ fn every_combiner_follows_every_strategy_once_rows_are_reserved() {
             Problem::Binary => (&[ROWS, 2], &[ROWS]),
             Problem::Values | Problem::Gaussians => (&[ROWS, 2], &[ROWS, 2]),
             Problem::Positions => (&[ROWS, 2, 3], &[ROWS, 2]),
+            Problem::Labels => (&[ROWS, 3], &[ROWS, 3]),
         };
         assert_eq!(&slots.dims()[1..], each, "{name}");
         assert_eq!(predicted.dims(), classes, "{name}");
@@ -523,6 +525,10 @@ fn probabilities_sum_to_one_and_forward_is_their_logarithm() {
             return;
         }
         let p = ensemble.predict_proba(x).unwrap();
+        if case.problem == Problem::Labels {
+            labels_are_likely_where_their_logits_are_positive(name, &ensemble, x);
+            return;
+        }
         let classes = case.data.classes().unwrap();
         match case.problem {
             Problem::Positions => assert_eq!(p.dims(), [ROWS, 2, classes], "{name}"),
@@ -546,6 +552,25 @@ fn probabilities_sum_to_one_and_forward_is_their_logarithm() {
             assert_eq!(winner as usize, first, "{name}: {row:?}");
         }
     });
+}
+
+/// The probability of each label, its log-odds and 0 or 1 say the same.
+fn labels_are_likely_where_their_logits_are_positive(
+    name: &str,
+    ensemble: &Ensemble<Net, Box<AnyFitted>>,
+    x: &Inputs,
+) {
+    let (p, logits) = (ensemble.predict_proba(x).unwrap(), forward(ensemble, x));
+    assert_eq!((p.dims(), logits.dims()), (&[ROWS, 3][..], &[ROWS, 3][..]), "{name}");
+    let predicted: Vec<u32> = ensemble.predict(x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    for ((p, logit), label) in flat(&p).into_iter().zip(flat(&logits)).zip(predicted) {
+        assert!((0. ..=1.000_001).contains(&p), "{name}: {p}");
+        assert_eq!(label == 1, p > 0.5, "{name}: {p}");
+        // Near 0 and 1 the logarithms of the rounded probabilities decide.
+        if (1e-3..0.999).contains(&p) {
+            assert!((logit - (p / (1. - p)).ln()).abs() < 1e-3, "{name}: {logit} for {p}");
+        }
+    }
 }
 
 /// To 1e-6, not to the bit: for other numbers of rows candle's matrix product may sum in another order.

@@ -26,26 +26,39 @@ pub enum Problem {
     Gaussians,
     /// Three classes at each of two positions.
     Positions,
+    /// Three labels, each of which a row has or has not.
+    Labels,
 }
 
 impl Problem {
-    pub const ALL: [Self; 5] = [Self::Classes, Self::Binary, Self::Values, Self::Gaussians, Self::Positions];
+    pub const ALL: [Self; 6] =
+        [Self::Classes, Self::Binary, Self::Values, Self::Gaussians, Self::Positions, Self::Labels];
 
     pub fn is_classification(self) -> bool {
-        matches!(self, Self::Classes | Self::Binary | Self::Positions)
+        !matches!(self, Self::Values | Self::Gaussians)
     }
 
     /// The number of positions of a row.
     pub fn positions(self) -> usize {
-        if self == Self::Positions {
-            2
-        } else {
-            1
+        match self {
+            Self::Positions => 2,
+            Self::Labels => 3,
+            _ => 1,
         }
     }
 
     pub fn data(self) -> TensorDataset {
         match self {
+            Self::Labels => {
+                let one = blobs(5, ROWS, 3, 0.7);
+                let each = one
+                    .labels()
+                    .unwrap()
+                    .iter()
+                    .flat_map(|class| [u32::from(*class > 0), class % 2, u32::from(*class < 2)]);
+                let each = Tensor::from_iter(each, &CPU).unwrap().reshape((ROWS, 3)).unwrap();
+                TensorDataset::multi_label(one.inputs().clone(), &each).unwrap()
+            }
             Self::Positions => {
                 let one = blobs(4, ROWS, 3, 0.7);
                 let both = one.labels().unwrap().iter().flat_map(|class| [*class, (class + 1) % 3]);
@@ -67,11 +80,15 @@ impl Problem {
     pub fn with_other_target(self, row: u32) -> TensorDataset {
         let data = self.data();
         let inputs = data.inputs().clone();
-        if self == Self::Positions {
+        if self.positions() > 1 {
             let mut ids: Vec<u32> = data.targets().flatten_all().unwrap().to_vec1().unwrap();
-            ids[2 * row as usize] = (ids[2 * row as usize] + 1) % 3;
+            let (first, classes) = (self.positions() * row as usize, data.classes().unwrap() as u32);
+            ids[first] = (ids[first] + 1) % classes;
             let targets = Tensor::from_vec(ids, data.targets().shape(), &CPU).unwrap();
-            return TensorDataset::dense(inputs, &targets, None).unwrap();
+            return match self {
+                Self::Labels => TensorDataset::multi_label(inputs, &targets).unwrap(),
+                _ => TensorDataset::dense(inputs, &targets, None).unwrap(),
+            };
         }
         match data.labels() {
             Some(labels) => {
@@ -95,6 +112,7 @@ impl Problem {
             Self::Binary => 1,
             Self::Values => 2,
             Self::Positions => 6,
+            Self::Labels => 3,
             Self::Gaussians => 4,
         };
         let net = move |settings: &Settings, vb: VarBuilder<'_>| {
