@@ -1,7 +1,7 @@
 //! A table of the members of a pool and of combinations of them, best first.
 use crate::{
     combine::{cross_fit::cross_fit, Combiner, FittedCombiner},
-    data::Dataset,
+    data::{Dataset, Positions},
     evaluate::{
         combination::{Combination, Way},
         combinations,
@@ -13,14 +13,15 @@ use crate::{
     predictions::{
         live::flat_inputs,
         passes::{Passes, Source},
+        scored_rows::ScoredRows,
         Predictions,
     },
     registry::split_list,
     store::member::{is_seen_unknown, predicting},
-    train::{in_batches, Learner},
+    train::Learner,
     Error, HeldOut, Member, Pool, Result, Rows,
 };
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 use serde::Serialize;
 use std::{collections::BTreeSet, fmt, time::Instant};
@@ -185,9 +186,6 @@ impl<'p, L: Learner> LeaderboardOf<'p, '_, L> {
             Err(Error::HeldOut { .. } | Error::UnknownRows { .. }) => None,
             Err(e) => return Err(e),
         };
-        if let Some(test) = self.test {
-            test.positions().check_one("the test of a leaderboard")?;
-        }
         let test = self.test.map(|test| TestTable::of(test, self.pool)).transpose()?;
         let board = Board { pool: self.pool, metric: &metric, held_out, test, times: self.times };
         let mut rows = (0..self.pool.slots()).map(|slot| board.member(slot)).collect::<Result<Vec<_>>>()?;
@@ -210,9 +208,9 @@ impl<'p, L: Learner> LeaderboardOf<'p, '_, L> {
 struct TestTable {
     predictions: Predictions,
     logs: Predictions,
-    inputs: Tensor,
-    targets: Tensor,
-    weights: Option<Vec<f64>>,
+    /// None where rows have several positions, which have no inputs of their own.
+    inputs: Option<Tensor>,
+    scored: ScoredRows,
     /// By slot.
     seconds: Vec<f64>,
 }
@@ -220,39 +218,36 @@ struct TestTable {
 impl TestTable {
     fn of<L: Learner>(test: &dyn Dataset, pool: &Pool<'_, L>) -> Result<Self> {
         let rows: Rows = (0..test.rows() as u32).collect();
-        let (mut targets, mut weights) = (vec![], vec![]);
-        for batch in in_batches(test, rows.clone(), ROWS, &Device::Cpu) {
-            let batch = batch?;
-            targets.push(batch.targets);
-            if let Some(of_batch) = batch.weights {
-                weights.extend(of_batch.to_dtype(DType::F64)?.to_vec1::<f64>()?);
-            }
-        }
+        let scored = ScoredRows::read(test, &rows)?;
         let (_, _, device) = pool.parts();
         let passes = Passes::new(Source::Rows(test, &rows), ROWS, device);
         let (mut values, mut seconds) = (vec![], vec![]);
         for slot in 0..pool.slots() {
             let one = pool.select_slots(&[slot])?;
             let started = Instant::now();
-            values.push(one.predict_passes(&passes, Scale::Probability)?.to_device(&Device::Cpu)?);
+            let predicted = one.predict_passes(&passes, Scale::Probability)?.to_device(&Device::Cpu)?;
+            values.push(scored.kept_of(predicted)?);
             seconds.push(started.elapsed().as_secs_f64());
         }
         let tables: Vec<&Tensor> = values.iter().map(Predictions::values).collect();
         let all = Predictions::new(Tensor::cat(&tables, 0)?, test.task())?.with_names(pool.names())?;
         let logs = pool.predict_passes(&passes, Scale::LogProbability)?.to_device(&Device::Cpu)?;
+        let inputs = match test.positions() {
+            Positions::One => Some(flat_inputs(test, &rows, &Device::Cpu)?),
+            _ => None,
+        };
         Ok(Self {
             predictions: all,
-            logs: logs.with_names(pool.names())?,
-            inputs: flat_inputs(test, &rows, &Device::Cpu)?,
-            targets: Tensor::cat(&targets, 0)?,
-            weights: (!weights.is_empty()).then_some(weights),
+            logs: scored.kept_of(logs)?.with_names(pool.names())?,
+            inputs,
+            scored,
             seconds,
         })
     }
 
     /// The metric of combined predictions, `(N, C)`.
     fn score(&self, metric: &Metric, predicted: &Tensor) -> Result<f64> {
-        metric.compute(predicted, &shaped(&self.targets, predicted)?, self.weights.as_deref())
+        metric.compute(predicted, &self.scored.targets_like(predicted)?, self.scored.weights.as_deref())
     }
 }
 
@@ -351,7 +346,10 @@ impl<L: Learner> Board<'_, '_, L> {
                 _ => &test.predictions,
             };
             let predictions = match fitted.needs_inputs() {
-                true => predictions.with_inputs(&test.inputs)?,
+                true => match &test.inputs {
+                    Some(inputs) => predictions.with_inputs(inputs)?,
+                    None => predictions.clone(),
+                },
                 false => predictions.clone(),
             };
             let started = Instant::now();

@@ -12,6 +12,7 @@ mod held_out;
 pub(crate) mod kept;
 pub(crate) mod live;
 pub(crate) mod passes;
+pub(crate) mod scored_rows;
 pub(crate) mod unseen;
 pub(crate) mod workers;
 

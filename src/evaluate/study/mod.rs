@@ -14,16 +14,21 @@ use crate::{
     evaluate::{combinations, Combination, StudyReport},
     metrics::MetricList,
     plan::{Plan, RunSpec},
+    predictions::scored_rows::ScoredRows,
     registry::split_list,
     statistics::Interval,
     strategy::{self, EnsembleBuilder, MultiRun},
     train::Learner,
-    Error, Result, Rows, Seed, Session,
+    Error, Result, Seed, Session,
 };
 use outcome::Outcomes;
 use over_rows::OverRows;
 use pools::Pools;
-use std::{cell::OnceCell, path::PathBuf, sync::OnceLock};
+use std::{
+    cell::OnceCell,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 use test_rows::TestRows;
 use trial::{folder, Outcome, ResultFolder, Trained};
 
@@ -86,8 +91,8 @@ pub struct Study<'a, L> {
     max_barrier: f64,
     budget: Option<usize>,
     folder: Option<PathBuf>,
-    /// The numbers of the positions of the test rows that have a class, where not all have one.
-    kept: OnceLock<Option<Rows>>,
+    /// The test rows, once they have been read.
+    scored: OnceLock<Arc<ScoredRows>>,
 }
 
 impl<'a, L: Learner> Study<'a, L> {
@@ -109,7 +114,7 @@ impl<'a, L: Learner> Study<'a, L> {
             max_barrier: 0.05,
             budget: None,
             folder: None,
-            kept: OnceLock::new(),
+            scored: OnceLock::new(),
         }
     }
 
@@ -282,8 +287,8 @@ impl<'a, L: Learner> Study<'a, L> {
         self.check()?;
         let metrics = self.metrics.clone().unwrap_or_else(|| MetricList::for_task(data.task()));
         let rows = TestRows::of(self.test, self.scaler, metrics)?;
-        // Another call finds the same positions.
-        let _ = self.kept.set(rows.kept().map(<[u32]>::to_vec));
+        // Another call has read the same rows.
+        let _ = self.scored.set(rows.scored());
         let inputs = OnceCell::new();
         let outcomes = Outcomes { study: self, rows: &rows, inputs: &inputs };
         let mut singles = vec![];

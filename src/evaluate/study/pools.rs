@@ -345,8 +345,8 @@ impl<'a, L: Learner> Study<'a, L> {
         let passes = Passes::new(Source::Rows(self.test, &rows), ROWS, device);
         let passes = passes.observer(self.session.own_observer());
         let mut predictions = pool.predict_passes(&passes, scale)?.to_device(&Device::Cpu)?;
-        if let Some(Some(kept)) = self.kept.get() {
-            predictions = predictions.select_rows(kept)?;
+        if let Some(scored) = self.scored.get() {
+            predictions = scored.kept_of(predictions)?;
         }
         predictions.with_names(pool.names())
     }

@@ -1,15 +1,14 @@
 //! The test rows of a study: their targets and weights, and the metrics that are computed on them.
 use crate::{
-    data::{positions::FlatTargets, Dataset, Scaler, Task},
+    data::{Dataset, Scaler, Task},
     kernels::argmax::argmax_rows,
     metrics::{reliability_bins, Metric, MetricList, ReliabilityBin, RowLoss, Truth, ECE_BINS},
-    train::in_batches,
+    predictions::scored_rows::ScoredRows,
     Error, Result, Rows,
 };
 use candle_core::{DType, Device, Tensor};
+use std::sync::Arc;
 
-/// Number of rows that are read at a time.
-const ROWS: usize = 1024;
 /// The most classes for which a confusion matrix is kept.
 const CONFUSION_CLASSES: usize = 30;
 
@@ -18,10 +17,7 @@ pub(crate) struct TestRows {
     /// Class ids `(N,)`, or values `(N, K)` in the original units and in f64.
     targets: Tensor,
     truth: Truth,
-    weights: Option<Vec<f64>>,
-    groups: Option<Vec<u32>>,
-    /// The numbers of the positions that have a class, where not all have one.
-    kept: Option<Rows>,
+    scored: Arc<ScoredRows>,
     scaler: Option<Scaler>,
     task: Task,
     metrics: MetricList,
@@ -32,30 +28,8 @@ impl TestRows {
     pub(crate) fn of(test: &dyn Dataset, scaler: Option<&Scaler>, metrics: MetricList) -> Result<Self> {
         metrics.check(test.task())?;
         let rows: Rows = (0..test.rows() as u32).collect();
-        let (mut parts, mut weights, mut kept, mut of_positions) = (vec![], vec![], vec![], vec![]);
-        let (mut first_row, mut first) = (0u32, 0u32);
-        for batch in in_batches(test, rows, ROWS, &Device::Cpu) {
-            let batch = batch?;
-            let flat = FlatTargets::of(&batch, test.positions())?;
-            if let Some(of_batch) = &flat.weights {
-                weights.extend(of_batch.to_dtype(DType::F64)?.to_vec1::<f64>()?);
-            }
-            if !test.positions().is_one() {
-                let rows: Rows = (first_row..first_row + batch.inputs.rows() as u32).collect();
-                let count = (rows.len() * flat.per_row) as u32;
-                of_positions.extend(flat.rows(&rows));
-                kept.extend(
-                    flat.kept.clone().unwrap_or_else(|| (0..count).collect()).iter().map(|at| first + at),
-                );
-                (first_row, first) = (first_row + rows.len() as u32, first + count);
-            }
-            parts.push(flat.targets);
-        }
-        let kept = (kept.len() < first as usize).then_some(kept);
-        if parts.is_empty() {
-            return Err(Error::invalid("the number of rows of the test data", "at least 1", 0));
-        }
-        let (targets, task) = (Tensor::cat(&parts, 0)?, test.task());
+        let scored = Arc::new(ScoredRows::read(test, &rows)?);
+        let (targets, task) = (scored.targets.clone(), test.task());
         let (targets, truth) = match task {
             Task::Classification { .. } => {
                 let ids = targets.to_vec1()?;
@@ -67,17 +41,13 @@ impl TestRows {
                 (values, truth)
             }
         };
-        let weights = (!weights.is_empty()).then_some(weights);
         let headline = MeanOfRows::of(metrics.headline());
-        let groups = match (test.groups(), test.positions().is_one()) {
-            (groups, true) => groups.map(<[u32]>::to_vec),
-            // The positions of a row are alike.
-            (None, false) => Some(of_positions),
-            (Some(groups), false) => {
-                Some(of_positions.iter().filter_map(|row| groups.get(*row as usize).copied()).collect())
-            }
-        };
-        Ok(Self { targets, truth, weights, groups, kept, scaler: scaler.cloned(), task, metrics, headline })
+        Ok(Self { targets, truth, scored, scaler: scaler.cloned(), task, metrics, headline })
+    }
+
+    /// The targets as they were read, for predictions of all positions.
+    pub(super) fn scored(&self) -> Arc<ScoredRows> {
+        self.scored.clone()
     }
 
     pub(super) fn task(&self) -> Task {
@@ -97,7 +67,7 @@ impl TestRows {
     }
 
     pub(crate) fn weights(&self) -> Option<&[f64]> {
-        self.weights.as_deref()
+        self.scored.weights.as_deref()
     }
 
     /// Predictions `(N, C)` of networks in the units of the targets: probabilities as they are, values in f64.
@@ -148,17 +118,12 @@ impl TestRows {
 
     /// The weight of a row.
     pub(super) fn weight(&self, row: usize) -> f64 {
-        self.weights.as_ref().map_or(1., |weights| weights.get(row).copied().unwrap_or_default())
-    }
-
-    /// The numbers of the positions that have a class, where not all have one.
-    pub(super) fn kept(&self) -> Option<&[u32]> {
-        self.kept.as_deref()
+        self.scored.weights.as_ref().map_or(1., |weights| weights.get(row).copied().unwrap_or_default())
     }
 
     /// The groups of the rows, if there are any.
     pub(crate) fn groups(&self) -> Option<&[u32]> {
-        self.groups.as_deref()
+        self.scored.groups.as_deref()
     }
 
     /// The bins of a reliability diagram; none for values, and for predictions that are no distributions.
