@@ -15,20 +15,15 @@ use candle_ensemble::{
     threads, HeldOut, Result,
 };
 use comfy_table::{presets::ASCII_MARKDOWN, Table};
-use std::{fs, process::Command, time::Instant};
+use std::time::Instant;
+
+mod own_process;
 
 const MIB: f64 = 1024. * 1024.;
 const TARGET: f64 = 3.;
 
 /// Numbers of members, rows and classes, and the share of the rows that a member predicts.
 type Size = (usize, usize, usize, f64);
-
-/// The peak resident memory of this process in MiB; 0 where the system does not report it.
-fn peak() -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or_default() / 1024.
-}
 
 /// Probabilities from a generator of 32-bit integers; the class of the row gets more.
 fn held_out((members, rows, classes, share): Size) -> Result<HeldOut> {
@@ -59,14 +54,10 @@ fn held_out((members, rows, classes, share): Size) -> Result<HeldOut> {
 /// Prints the growth of the peak in MiB during a judgement, or a fit, its seconds, and those of a fit.
 fn case<C: Combiner>(combiner: &C, size: Size, judged: bool) -> Result<()> {
     let held_out = held_out(size)?;
-    // Sets the peak back to what is in use, on Linux.
-    fs::write("/proc/self/clear_refs", "5").ok();
-    let (before, start) = (peak(), Instant::now());
-    match judged {
-        true => drop(held_out.judge(combiner)?),
-        false => drop(combiner.fit(&held_out)?),
-    }
-    let (seconds, growth) = (start.elapsed().as_secs_f64(), peak() - before);
+    let (growth, seconds) = own_process::growth_and_seconds(|| match judged {
+        true => held_out.judge(combiner).map(drop),
+        false => combiner.fit(&held_out).map(drop),
+    });
     let start = Instant::now();
     if judged {
         combiner.fit(&held_out)?;
@@ -81,10 +72,8 @@ fn size_mib((members, rows, classes, _): Size) -> f64 {
 
 fn main() -> Result<()> {
     threads::one_core_per_member();
-    let args: Vec<String> = std::env::args().collect();
-    if let [_, flag, combiner, judged, size @ ..] = &args[..]
-        && flag == "--case"
-    {
+    if let Some(args) = own_process::case() {
+        let (combiner, judged, size) = (&args[0], &args[1], &args[2..]);
         let number = |at: usize| size[at].parse::<f64>().expect("a number");
         let size = (number(0) as usize, number(1) as usize, number(2) as usize, number(3));
         let judged = judged == "judge";
@@ -94,8 +83,7 @@ fn main() -> Result<()> {
             _ => case(&SimplexSquares::new(), size, judged),
         };
     }
-    // `cargo test` only checks that the benchmark runs.
-    let measured = args.iter().any(|arg| arg == "--bench");
+    let measured = own_process::measured();
     let judged: &[Size] = match measured {
         true => &[
             (10, 10_000, 3, 1.),
@@ -157,12 +145,9 @@ fn main() -> Result<()> {
 
 /// The three numbers of a case, from a process of its own.
 fn run(combiner: &str, what: &str, (members, rows, classes, share): Size) -> [f64; 3] {
-    let mut child = Command::new(std::env::current_exe().expect("this program has a path"));
     let size = [members.to_string(), rows.to_string(), classes.to_string(), share.to_string()];
-    child.args(["--case", combiner, what]).args(size);
-    let output = child.env("MALLOC_MMAP_THRESHOLD_", "131072").output().expect("this program runs again");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8_lossy(&output.stdout);
-    let numbers: Vec<f64> = text.split_whitespace().map(|x| x.parse().expect("a number")).collect();
+    let mut case = vec![combiner.to_owned(), what.to_owned()];
+    case.extend(size);
+    let numbers = own_process::run(&case);
     [numbers[0], numbers[1], numbers[2]]
 }

@@ -3,8 +3,12 @@ use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use linfa_linalg::{cholesky::*, triangular::*};
 use ndarray::Array2;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
+
+/// Rows that are taken at a time.
+const BLOCK: usize = 1024;
 
 /// How far the features of a row are from those of the training rows, in standard deviations of the features: a score that
 /// finds rows of another kind.
@@ -27,7 +31,8 @@ use std::collections::BTreeMap;
 /// shrinkage, from 0 to 1: 0.01 or so where there are many more rows than features, and more where there are not. With 0 the
 /// covariance must be of full rank, so no feature may be constant or a combination of others.
 ///
-/// Cost: `O(N F² + F³)` for the fit, and `O(N F (F + C))` for scores.
+/// Cost: `O(N F² + F³)` for the fit, and `O(N F (F + C))` for scores, on all cores. Beside the features, memory for 1024 rows
+/// in each thread, and for `F²` numbers.
 ///
 /// # Examples
 /// ```
@@ -69,7 +74,6 @@ impl Mahalanobis {
     /// When there are no rows, the numbers of rows and labels differ, a feature is not finite, the shrinkage is not from 0 to
     /// 1, or the covariance is not of full rank.
     pub fn fit(features: &Tensor, labels: &[u32], shrinkage: f64) -> Result<Self> {
-        let features = table(features)?;
         let (rows, _) = features.dims2()?;
         if rows != labels.len() || rows == 0 {
             let must = format!("{}, one for each label, and at least 1", labels.len());
@@ -83,8 +87,8 @@ impl Mahalanobis {
         positions.values_mut().zip(0..).for_each(|(position, next)| *position = next);
         let classes: Vec<u32> = labels.iter().filter_map(|label| positions.get(label).copied()).collect();
         Ok(Self {
-            classes: Gaussian::fit(&features, &classes, positions.len(), shrinkage)?,
-            all: Gaussian::fit(&features, &vec![0; rows], 1, shrinkage)?,
+            classes: Gaussian::fit(features, &classes, positions.len(), shrinkage)?,
+            all: Gaussian::fit(features, &vec![0; rows], 1, shrinkage)?,
         })
     }
 
@@ -93,7 +97,7 @@ impl Mahalanobis {
     /// # Errors
     /// When the number of features is not that of the fit, or a feature is not finite.
     pub fn distances(&self, features: &Tensor) -> Result<Vec<f64>> {
-        self.classes.nearest(&table(features)?)
+        self.classes.nearest(features)
     }
 
     /// The relative squared distance of each row of `(N, F)`: that to the nearest class less that to all rows of the training.
@@ -101,8 +105,7 @@ impl Mahalanobis {
     /// # Errors
     /// As [`distances`](Self::distances).
     pub fn relative(&self, features: &Tensor) -> Result<Vec<f64>> {
-        let features = table(features)?;
-        let (nearest, all) = (self.classes.nearest(&features)?, self.all.nearest(&features)?);
+        let (nearest, all) = (self.classes.nearest(features)?, self.all.nearest(features)?);
         Ok(nearest.iter().zip(all).map(|(nearest, all)| nearest - all).collect())
     }
 }
@@ -112,13 +115,25 @@ impl Gaussian {
     fn fit(features: &Tensor, labels: &[u32], classes: usize, shrinkage: f64) -> Result<Self> {
         let (rows, width) = features.dims2()?;
         let index = Tensor::new(labels, &Device::Cpu)?;
+        let index = |of: &Range<usize>| index.narrow(0, of.start, of.len());
         let counts = Tensor::zeros(classes, DType::F64, &Device::Cpu)?;
-        let counts = counts.index_add(&index, &Tensor::ones(rows, DType::F64, &Device::Cpu)?, 0)?;
+        let counts =
+            counts.index_add(&index(&(0..rows))?, &Tensor::ones(rows, DType::F64, &Device::Cpu)?, 0)?;
         let sums = Tensor::zeros((classes, width), DType::F64, &Device::Cpu)?;
-        let means = sums.index_add(&index, features, 0)?.broadcast_div(&counts.unsqueeze(1)?)?;
-        let centred = (features - means.index_select(&index, 0)?)?;
-        let covariance = (centred.t()?.matmul(&centred)? / rows as f64)?;
-        let covariance = covariance.flatten_all()?.to_vec1::<f64>()?;
+        let sums = fold_blocks(
+            rows,
+            sums,
+            |of| table(features, of),
+            |sums, of, x| Ok(sums.index_add(&index(of)?, &x, 0)?),
+        )?;
+        let means = sums.broadcast_div(&counts.unsqueeze(1)?)?;
+        let squares = |of: &Range<usize>| {
+            let centred = (table(features, of)? - means.index_select(&index(of)?, 0)?)?;
+            Ok(centred.t()?.matmul(&centred)?)
+        };
+        let covariance = Tensor::zeros((width, width), DType::F64, &Device::Cpu)?;
+        let covariance = fold_blocks(rows, covariance, squares, |sum, _, of_block| Ok((sum + of_block)?))?;
+        let covariance = (covariance / rows as f64)?.flatten_all()?.to_vec1::<f64>()?;
         Ok(Self {
             features: width,
             whitening: whitening(covariance, width, shrinkage)?,
@@ -128,7 +143,7 @@ impl Gaussian {
 
     /// The squared distance of each row to the nearest mean.
     fn nearest(&self, features: &Tensor) -> Result<Vec<f64>> {
-        let (_, width) = features.dims2()?;
+        let (rows, width) = features.dims2()?;
         if width != self.features {
             let must = format!("{}, as in the fit", self.features);
             return Err(Error::invalid("number of features", must, width));
@@ -136,14 +151,51 @@ impl Gaussian {
         let whitening =
             Tensor::from_slice(&self.whitening, (width, width), &Device::Cpu)?.t()?.contiguous()?;
         let means = Tensor::from_slice(&self.means, ((), width), &Device::Cpu)?;
-        // The least distance is one of whitened differences; differences first, as they are more exact.
-        let distance = |class: usize| -> Result<Tensor> {
-            let difference = features.broadcast_sub(&means.get(class)?)?;
-            Ok(difference.matmul(&whitening)?.sqr()?.sum(1)?)
+        // Both are whitened once, around a centre, so that a common offset costs no digits.
+        let centre = means.mean_keepdim(0)?;
+        let white = |x: &Tensor| -> Result<Vec<f64>> {
+            Ok(x.broadcast_sub(&centre)?.matmul(&whitening)?.flatten_all()?.to_vec1()?)
         };
-        let distances = (0..means.dim(0)?).map(distance).collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::stack(&distances, 0)?.min(0)?.to_vec1()?)
+        let means = white(&means)?;
+        let nearest = |row: &[f64]| {
+            let distances = means.chunks_exact(width).map(|mean| squared_distance(row, mean));
+            distances.fold(f64::INFINITY, f64::min)
+        };
+        let of_block = |of: &Range<usize>| -> Result<Vec<f64>> {
+            Ok(white(&table(features, of)?)?.chunks_exact(width).map(nearest).collect())
+        };
+        fold_blocks(rows, Vec::with_capacity(rows), of_block, |mut all, _, of_block| {
+            all.extend(of_block);
+            Ok(all)
+        })
     }
+}
+
+/// Maps blocks of rows side by side, as many at a time as there are threads, and folds the results in their order.
+fn fold_blocks<A, T: Send>(
+    rows: usize,
+    start: A,
+    map: impl Fn(&Range<usize>) -> Result<T> + Sync,
+    mut fold: impl FnMut(A, &Range<usize>, T) -> Result<A>,
+) -> Result<A> {
+    let blocks: Vec<_> = (0..rows).step_by(BLOCK).map(|from| from..rows.min(from + BLOCK)).collect();
+    blocks.chunks(rayon::current_num_threads()).try_fold(start, |folded, some| {
+        let mapped = some.par_iter().map(&map).collect::<Result<Vec<_>>>()?;
+        some.iter().zip(mapped).try_fold(folded, |folded, (block, mapped)| fold(folded, block, mapped))
+    })
+}
+
+/// The squared Euclidean distance, summed in lanes.
+fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut lanes = [0.; 8];
+    for (a, b) in a.iter().zip(b) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += (a - b) * (a - b);
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| (a - b) * (a - b)).sum();
+    lanes.iter().sum::<f64>() + rest
 }
 
 /// The inverse of the Cholesky factor of a covariance, `(F, F)` row by row, that is shrunk towards a multiple of the identity.
@@ -169,15 +221,16 @@ fn whitening(mut covariance: Vec<f64>, width: usize, shrinkage: f64) -> Result<V
     }
 }
 
-/// Features as a table of f64 on the CPU, each finite.
-fn table(features: &Tensor) -> Result<Tensor> {
+/// The features of some rows as f64 on the CPU, each finite.
+fn table(features: &Tensor, of: &Range<usize>) -> Result<Tensor> {
     let (_, width) = features.dims2()?;
-    let features = features.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.contiguous()?;
+    let features = features.narrow(0, of.start, of.len())?.to_device(&Device::Cpu)?;
+    let features = features.to_dtype(DType::F64)?.contiguous()?;
     let values = features.flatten_all()?.to_vec1::<f64>()?;
     match values.iter().position(|x| !x.is_finite()) {
         None => Ok(features),
         Some(at) => {
-            let what = format!("feature {} of row {}", at % width.max(1), at / width.max(1));
+            let what = format!("feature {} of row {}", at % width.max(1), of.start + at / width.max(1));
             Err(Error::invalid(what, "finite", values.get(at).copied().unwrap_or(f64::NAN)))
         }
     }
@@ -252,6 +305,39 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Rows in several blocks, of many classes, far from the origin: each distance is that of the definition.
+    #[test]
+    fn blocks_of_rows_have_the_distances_of_the_definition() {
+        let (rows, width, classes) = (2 * BLOCK + 77, 9, 5);
+        let value = |i: usize, j: usize| 1e4 + ((i * 37 + j * 101) as f64).sin() + (i % classes * j) as f64;
+        let values: Vec<f64> = (0..rows * width).map(|at| value(at / width, at % width)).collect();
+        let features = Tensor::from_slice(&values, (rows, width), &Device::Cpu).unwrap();
+        let labels: Vec<u32> = (0..rows).map(|row| (row % classes) as u32).collect();
+        let fitted = Mahalanobis::fit(&features, &labels, 0.05).unwrap();
+        let found = fitted.distances(&features).unwrap();
+        let Gaussian { whitening, means, .. } = &fitted.classes;
+        for row in [0, 1, BLOCK - 1, BLOCK, 2 * BLOCK + 76] {
+            let x = &values[row * width..(row + 1) * width];
+            let to_class = |mean: &[f64]| -> f64 {
+                let white = whitening.chunks_exact(width).map(|w| {
+                    w.iter().zip(x).zip(mean).map(|((w, x), mean)| w * (x - mean)).sum::<f64>().powi(2)
+                });
+                white.sum()
+            };
+            let exact = means.chunks_exact(width).map(to_class).fold(f64::INFINITY, f64::min);
+            assert!(
+                (found[row] - exact).abs() < 1e-8 * exact.max(1.),
+                "{row}: {} is not {exact}",
+                found[row]
+            );
+        }
+        let mut bad = values;
+        bad[(BLOCK + 3) * width + 2] = f64::INFINITY;
+        let bad = Tensor::from_slice(&bad, (rows, width), &Device::Cpu).unwrap();
+        let error = fitted.distances(&bad).unwrap_err().to_string();
+        assert!(error.contains(&format!("feature 2 of row {} must be finite", BLOCK + 3)), "{error}");
     }
 
     #[test]
