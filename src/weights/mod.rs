@@ -21,6 +21,7 @@ mod swa;
 #[cfg(test)]
 mod testing;
 mod vars;
+mod weighted_sum;
 
 pub use average::{average, mix, Average, RunWeights};
 pub use compatibility::NamedTensors;

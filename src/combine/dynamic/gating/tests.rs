@@ -1,8 +1,12 @@
+use super::*;
 use crate::{
     codec,
-    combine::{dynamic::gating::*, Mean},
+    combine::{FittedCombiner, Mean},
+    data::Task,
     metrics::{RowLoss, Truth},
+    predictions::Predictions,
 };
+use candle_core::{DType, Device, Tensor};
 use rand::Rng;
 
 const TWO: Task = Task::Classification { classes: 2 };
