@@ -21,8 +21,8 @@ use candle_ensemble::{
 };
 use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};
 use perceptron::layers;
-use std::{fs, process::Command};
 
+mod own_process;
 mod perceptron;
 
 /// 512·720 + 9·720² + 720·10 weights, with biases 5.05 million parameters.
@@ -48,13 +48,6 @@ fn net(widths: &[usize], vb: VarBuilder<'_>) -> candle_core::Result<Sequential> 
     })
 }
 
-/// The peak resident memory of this process in MiB; 0 where the system does not report it.
-fn peak() -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or_default() / 1024.
-}
-
 /// Builds the members, and prints the growth of the peak in MiB.
 fn build<N: Network + 'static>(
     widths: &'static [usize],
@@ -73,27 +66,17 @@ fn build<N: Network + 'static>(
     let (store, threads) = (DirectoryStore::new(folder.path())?, Threads::new(workers)?);
     let session = Session::new(&trainer, &data).executor(&threads).store(&store).checkpoints(checkpoints);
     let plan = session.plan(&MultiRun::new(members), 42)?;
-    let before = peak();
-    session.build(&plan)?;
-    println!("{}", peak() - before);
+    println!("{}", own_process::growth_and_seconds(|| session.build(&plan)).0);
     Ok(())
 }
 
 /// The growth of the peak of a build in a process of its own, in MiB.
-fn measured(network: &str, members: usize, workers: usize, often: &str) -> f64 {
-    let own = std::env::current_exe().expect("this program has a path");
-    let mut child = Command::new(own);
-    child.args(["--case", network, &members.to_string(), &workers.to_string(), often]);
-    let output = child.env("MALLOC_MMAP_THRESHOLD_", "131072").output().expect("this program runs again");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
+fn growth(network: &str, members: usize, workers: usize, often: &str) -> f64 {
+    own_process::run(&[network, &members.to_string(), &workers.to_string(), often])[0]
 }
 
 fn main() -> Result<()> {
-    let args: Vec<String> = std::env::args().collect();
-    if let [_, case, network, members, workers, often] = &args[..]
-        && case == "--case"
-    {
+    if let Some([network, members, workers, often]) = own_process::case().as_deref() {
         let checkpoints = if often == "always" { Checkpoints::Epochs(1) } else { Checkpoints::Never };
         let number = |text: &str| text.parse().expect("a number");
         let (widths, members, workers) = (widths(network), number(members), number(workers));
@@ -102,25 +85,24 @@ fn main() -> Result<()> {
             false => build(widths, net, members, workers, checkpoints),
         };
     }
-    // `cargo test` only checks that the benchmark runs.
-    let members = if args.iter().any(|arg| arg == "--bench") { 100 } else { 2 };
+    let members = if own_process::measured() { 100 } else { 2 };
     for network in ["deep", "wide"] {
         let numbers: usize = widths(network).windows(2).map(|w| (w[0] + 1) * w[1]).sum();
-        let (state, training) = ((3 * 4 * numbers) as f64 / MIB, measured(network, 1, 1, "never"));
+        let (state, training) = ((3 * 4 * numbers) as f64 / MIB, growth(network, 1, 1, "never"));
         println!(
             "{network}: {:.2} M parameters; network and optimizer {state:.0} MiB, in training {training:.0} MiB",
             numbers as f64 / 1e6
         );
         let outputs: usize = BATCH * widths(network)[1..].iter().sum::<usize>();
         let limit = 1.1 * (4 * (4 * numbers + outputs)) as f64 / MIB;
-        let of_layers = measured(&format!("{network} layers"), 1, 1, "never");
+        let of_layers = growth(&format!("{network} layers"), 1, 1, "never");
         println!(
             "  of the library's layers in training {of_layers:.0} MiB; allowed {limit:.0} {}",
             if of_layers <= limit { "met" } else { "missed" }
         );
         for (workers, often) in [(1, "never"), (2, "never"), (1, "always"), (2, "always")] {
             let members = if often == "always" { members.min(10) } else { members };
-            let peak = measured(network, members, workers, often);
+            let peak = growth(network, members, workers, often);
             let verdict = |unit: f64| {
                 let limit = (workers + 1) as f64 * unit;
                 format!("{limit:.0} {}", if peak <= limit { "met" } else { "missed" })

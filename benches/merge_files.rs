@@ -10,9 +10,10 @@ use std::{
     hint::black_box,
     io::{Read, Write},
     path::{Path, PathBuf},
-    process::Command,
     time::Instant,
 };
+
+mod own_process;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -102,13 +103,6 @@ fn merge(name: &str, inputs: &[PathBuf], out: &Path, threads: usize) -> Done<()>
     Ok(())
 }
 
-/// The peak resident memory of this process in MiB; 0 where the system does not report it.
-fn peak() -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or_default() / 1024.
-}
-
 fn seconds(work: impl FnOnce() -> Done<()>) -> Done<f64> {
     let begun = Instant::now();
     work()?;
@@ -121,18 +115,13 @@ fn median(mut all: Vec<f64>) -> f64 {
 }
 
 fn main() -> Done<()> {
-    let args: Vec<String> = std::env::args().collect();
-    // Each peak is measured in a process of its own.
-    if let [_, child, name, threads, out, inputs @ ..] = &args[..]
-        && child == "--peak-of"
-    {
+    if let Some([name, threads, out, inputs @ ..]) = own_process::case().as_deref() {
         let inputs: Vec<PathBuf> = inputs.iter().map(PathBuf::from).collect();
         merge(name, &inputs, Path::new(out), threads.parse()?)?;
-        println!("{}", peak());
+        println!("{}", own_process::peak());
         return Ok(());
     }
-    // `cargo test` only checks that the benchmark runs.
-    let measured = args.iter().any(|arg| arg == "--bench");
+    let measured = own_process::measured();
     let (numbers, repeats) = if measured { (100_000_000, 7) } else { (80_000, 1) };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let folder = tempfile::tempdir()?;
@@ -164,15 +153,15 @@ fn main() -> Done<()> {
     for (i, path) in tiny_files.iter().enumerate() {
         write_network(path, 80, i as u32)?;
     }
-    let peak_of = |name: &str, threads: usize, inputs: &[PathBuf]| -> Done<f64> {
-        let mut child = Command::new(std::env::current_exe()?);
-        child.args(["--peak-of", name, &threads.to_string()]).arg(&out).args(inputs);
-        Ok(String::from_utf8(child.output()?.stdout)?.trim().parse()?)
+    let peak_of = |name: &str, threads: usize, inputs: &[PathBuf]| {
+        let mut case = vec![name.to_owned(), threads.to_string(), out.display().to_string()];
+        case.extend(inputs.iter().map(|input| input.display().to_string()));
+        own_process::run(&case)[0]
     };
     let largest = (numbers / 8 * 4) as f64 / (1 << 20) as f64;
     for name in ["uniform", "TIES"] {
         for threads in [1, 2] {
-            let (all, tiny) = (peak_of(name, threads, &inputs)?, peak_of(name, threads, &tiny_files)?);
+            let (all, tiny) = (peak_of(name, threads, &inputs), peak_of(name, threads, &tiny_files));
             println!(
                 "{name}, {threads} at a time: {all:.1} MiB at the peak, {tiny:.1} for tiny files; the largest tensor \
                  is {largest:.0} MiB"

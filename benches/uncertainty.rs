@@ -1,6 +1,6 @@
 //! Time and peak memory of what says how sure an ensemble is, over members, rows and classes.
 //!
-//! `cargo bench --bench uncertainty`. Each line is measured in a process of its own: the seconds, and the growth of the
+//! `cargo bench --bench uncertainty`, and with `-- RAPS` what has this text in its name. Each line is measured in a process of its own: the seconds, and the growth of the
 //! peak resident memory. The exponents are those of time and memory since the line before it, as the product of members,
 //! rows and classes grows: 1 is in proportion.
 use candle_core::{Device, Tensor};
@@ -181,7 +181,8 @@ fn main() -> Result<()> {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
     table.set_header(["", "members × rows × classes", "MiB as f64", "s", "growth, MiB", "exponents"]);
-    for (case, (name, sizes, _)) in CASES.iter().enumerate() {
+    let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    for (case, (name, sizes, _)) in CASES.iter().enumerate().filter(|(_, case)| case.0.contains(&filter)) {
         let mut last: Option<[f64; 3]> = None;
         let sizes = if measured { sizes.to_vec() } else { vec![[3, 60, 2]] };
         for [members, rows, classes] in sizes {
