@@ -1,8 +1,8 @@
 //! Time and peak memory of what says how sure an ensemble is, over members, rows and classes.
 //!
-//! `cargo bench --bench uncertainty`, and with `-- RAPS` what has this text in its name. Each line is measured in a process of its own: the seconds, and the growth of the
-//! peak resident memory. The exponents are those of time and memory since the line before it, as the product of members,
-//! rows and classes grows: 1 is in proportion.
+//! `cargo bench --bench uncertainty` measures everything, and with `-- RAPS` what has this text in its name. Each line is
+//! measured in a process of its own: the seconds, and the growth of the peak resident memory. The exponents are those of
+//! time and memory since the line before it, as the product of members, rows and classes grows: 1 is in proportion.
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     conformal::{

@@ -14,7 +14,7 @@ enum DefaultValue {
     Some(&'static str),
 }
 
-/// An argument that an [`Entry`] declares.
+/// An argument that an [`Entry`](super::Entry) declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument {
     name: &'static str,

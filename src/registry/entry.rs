@@ -31,7 +31,7 @@ impl Tasks {
     }
 }
 
-/// One thing of a [`Registry`]: its name, what it is, and how it is made.
+/// One thing of a [`Registry`](super::Registry): its name, what it is, and how it is made.
 pub struct Entry<T> {
     name: &'static str,
     aliases: &'static [&'static str],

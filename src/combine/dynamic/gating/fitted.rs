@@ -32,7 +32,7 @@ impl Layer {
     }
 }
 
-/// A fitted [`Gating`].
+/// A fitted [`Gating`](super::Gating).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedGating {
     pub(super) features: Features,
