@@ -9,7 +9,8 @@
 //! In text, a name is followed by its arguments, separated by colons: first those without a name, in the
 //! order in which the entry declares them, then any as `name=value`. `bootstrap`, `bootstrap:5` and
 //! `bootstrap:5:size=0.5` are the same strategy with other arguments. Where an argument is a list of numbers,
-//! commas separate them: `weighted-mean:0.5,0.3,0.2`. A shorthand is a name with arguments, without colons:
+//! commas separate them: `weighted-mean:0.5,0.3,0.2`. A value that has arguments of its own, such as a metric, is given by
+//! name: `patience:5:metric=pinball:0.9`. A shorthand is a name with arguments, without colons:
 //! the metric `f1-weighted` is `f1:weighted`.
 //!
 //! ```
@@ -48,25 +49,33 @@ pub struct Argument {
     name: &'static str,
     default: DefaultValue,
     summary: &'static str,
+    nested: bool,
 }
 
 impl Argument {
     /// An argument that has the value `default` where none is given.
     #[must_use]
     pub const fn new(name: &'static str, default: &'static str, summary: &'static str) -> Self {
-        Self { name, default: DefaultValue::Some(default), summary }
+        Self { name, default: DefaultValue::Some(default), summary, nested: false }
     }
 
     /// An argument that may be left out; the entry then does without it or chooses a value itself.
     #[must_use]
     pub const fn optional(name: &'static str, summary: &'static str) -> Self {
-        Self { name, default: DefaultValue::Optional, summary }
+        Self { name, default: DefaultValue::Optional, summary, nested: false }
     }
 
     /// An argument that must be given.
     #[must_use]
     pub const fn required(name: &'static str, summary: &'static str) -> Self {
-        Self { name, default: DefaultValue::Required, summary }
+        Self { name, default: DefaultValue::Required, summary, nested: false }
+    }
+
+    /// The same where the value is itself a name with arguments, such as that of a metric. Where it is given by name, the
+    /// parts without a name that follow belong to it, as in `patience:5:metric=pinball:0.9`.
+    #[must_use]
+    pub const fn nested(self) -> Self {
+        Self { nested: true, ..self }
     }
 
     /// Its name.
@@ -384,8 +393,16 @@ impl<T> Entry<T> {
     /// Reads arguments; what is not there comes from `settings`, then from the defaults.
     fn read(&self, parts: &[&str], settings: &[(&str, String)]) -> Result<Arguments> {
         let mut values: Vec<_> = self.arguments.iter().map(|argument| (argument.name, None)).collect();
-        let mut positional = 0;
+        let (mut positional, mut nested) = (0, None);
         for &part in parts {
+            if let (false, Some(Some(value))) =
+                (part.contains('='), nested.map(|at: usize| &mut values[at].1))
+            {
+                let value: &mut String = value;
+                value.push(':');
+                value.push_str(part.trim());
+                continue;
+            }
             let (at, value) = match part.split_once('=') {
                 Some((name, value)) => {
                     let at = values.iter().position(|(known, _)| *known == name.trim());
@@ -409,6 +426,7 @@ impl<T> Entry<T> {
                 return Err(Error::invalid(what, "given once", "given twice"));
             }
             values[at].1 = Some(value.trim().to_string());
+            nested = Some(at).filter(|at| part.contains('=') && self.arguments[*at].nested);
         }
         for ((name, value), argument) in values.iter_mut().zip(self.arguments) {
             if value.is_none() {
@@ -681,6 +699,17 @@ mod tests {
         assert_eq!(made("carton:7"), (7, 0.5, None, vec![]));
         assert_eq!(made("box:7:0.25"), (7, 0.25, None, vec![]));
         assert_eq!(made("box:share=0.25:7"), (7, 0.25, None, vec![]));
+        let nested = Entry::new("nested", "", "", |arguments| {
+            Ok((arguments.get::<usize>("count")?, arguments.get::<String>("inner")?))
+        });
+        const NESTED: &[Argument] =
+            &[Argument::new("count", "1", ""), Argument::required("inner", "").nested()];
+        let nested = Registry::new("thing", vec![nested.with_arguments(NESTED)]);
+        let made = |text| nested.parse(text).unwrap();
+        assert_eq!(made("nested:inner=crate:2:0.5:count=7"), (7, "crate:2:0.5".into()));
+        assert_eq!(made("nested:2:inner=crate"), (2, "crate".into()));
+        assert!(nested.parse("nested:2:crate:0.5").is_err());
+        let made = |text| registry().parse(text).unwrap();
         assert_eq!(made("box:lambda=1e-3:numbers=1,-2"), (3, 0.5, Some(1e-3), vec![1., -2.]));
         assert_eq!(made("crate:2:unit=group"), (2, 2., None, vec![]));
         assert_eq!(made("light-crate"), (0, 0.5, None, vec![]));
