@@ -421,8 +421,9 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// Fits a method of [conformal prediction](crate::conformal) for the members, combined by `combiner`, on rows of the pool's
     /// own data.
     ///
-    /// [`CrossIntervals`](crate::conformal::CrossIntervals) takes the held-out predictions of the members: out of the bag for
-    /// bagging, out of the fold for cross-validation. [`SplitIntervals`](crate::conformal::SplitIntervals) and
+    /// [`CrossIntervals`](crate::conformal::CrossIntervals) and [`CrossSets`](crate::conformal::CrossSets) take the held-out
+    /// predictions of the members: out of the bag for bagging, out of the fold for cross-validation.
+    /// [`SplitIntervals`](crate::conformal::SplitIntervals), [`QuantileIntervals`](crate::conformal::QuantileIntervals) and
     /// [`ClassSets`](crate::conformal::ClassSets) take the rows that [no member has seen](Self::unseen), such as those that
     /// [`Session::reserve`](crate::Session::reserve) keeps. To calibrate on another data set, use
     /// [`OnDataset::conformal`](crate::OnDataset::conformal).
@@ -448,6 +449,15 @@ impl<'a, L: Learner> Pool<'a, L> {
     pub fn conformal<C: Combiner, M: ConformalMethod>(&self, combiner: &C, method: &M) -> Result<M::Fitted> {
         match method.calibration_rows() {
             CalibrationRows::HeldOut => {
+                if method.needs_distributions() {
+                    let must =
+                        "one that is calibrated on rows that no member has seen, as QuantileIntervals is";
+                    return Err(Error::invalid(
+                        "a conformal method that needs distributions",
+                        must,
+                        "another one",
+                    ));
+                }
                 if self.members.iter().any(|member| member.record.refit) {
                     let must =
                         "those that leave rows out; Pool::with_members makes a pool without refit members";

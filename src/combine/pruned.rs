@@ -22,9 +22,11 @@ impl<H: FittedCombiner> FittedPruned<H> {
     /// Creates a combiner from one that was fitted to the slots `kept` of `held_out`.
     pub(crate) fn new(kept: Vec<usize>, held_out: &HeldOut, fitted: H) -> Self {
         let on = FittedOn::new(held_out);
-        let weights = fitted.weights().map(|of_kept| {
+        // A mean of the kept slots is a weighted mean of all slots.
+        let mean = fitted.is_mean().then(|| vec![1. / kept.len() as f64; kept.len()]);
+        let weights = fitted.weights().map(<[f64]>::to_vec).or(mean).map(|of_kept| {
             let mut weights = vec![0.; on.slots()];
-            kept.iter().zip(of_kept).for_each(|(slot, w)| weights[*slot] = *w);
+            kept.iter().zip(of_kept).for_each(|(slot, w)| weights[*slot] = w);
             weights
         });
         Self { kept, weights, on, fitted }

@@ -56,7 +56,8 @@ const CUT: Argument = Argument::new("cut", "0.2", "Share cut off at each end");
 const CRITERION: Argument = Argument::optional(
     "criterion",
     "What is minimised: any metric, such as log-loss, brier, squared; if not set, log-loss or squared error",
-);
+)
+.nested();
 
 const SEED: Argument = Argument::optional(
     "seed",
@@ -84,7 +85,10 @@ macro_rules! seeded {
 use seeded;
 
 fn criterion(arguments: &Arguments) -> Result<Option<Metric>> {
-    arguments.optional::<String>("criterion")?.map(|name| metrics::registry().parse(&name)).transpose()
+    let Some(name) = arguments.optional::<String>("criterion")? else { return Ok(None) };
+    let metric = metrics::registry().parse(&name)?;
+    metric.check_of_predictions()?;
+    Ok(Some(metric))
 }
 
 /// Combiners that learn nothing.

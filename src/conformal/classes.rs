@@ -256,7 +256,7 @@ impl Thresholds {
 }
 
 /// Puts the most probable class into a set without classes.
-fn fill_if_empty(set: &mut [bool], probabilities: &[f64]) {
+pub(super) fn fill_if_empty(set: &mut [bool], probabilities: &[f64]) {
     if set.contains(&true) {
         return;
     }

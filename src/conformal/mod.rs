@@ -14,8 +14,9 @@
 //!
 //! | you have | use | it needs |
 //! |---|---|---|
-//! | bagging, cross-validation | [`CrossIntervals`]: jackknife+-after-bootstrap, CV+, jackknife+ | no rows set aside |
+//! | bagging, cross-validation | [`CrossIntervals`] for values, [`CrossSets`] for classes: jackknife+-after-bootstrap, CV+, jackknife+ | no rows set aside |
 //! | rows that no member has seen | [`SplitIntervals`] for values | a calibration set, or reserved rows |
+//! | the same, and networks that put out distributions | [`QuantileIntervals`]: conformalized quantile regression | the same |
 //! | the same | [`ClassSets`] for classes: LAC, APS, RAPS | the same |
 //!
 //! [`Pool::conformal`](crate::Pool::conformal) and [`OnDataset::conformal`](crate::OnDataset::conformal) fit them;
@@ -32,6 +33,7 @@
 //! | members of a cross-validation, one for each fold or row | [`CrossConformal`] |
 //! | members of bagging | [`CrossConformal::after_bootstrap`] |
 //! | probabilities on rows that are set aside | [`ClassConformal`] |
+//! | probabilities of members of a cross-validation or of bagging | [`CrossClassConformal`] |
 //! | scores of your own | [`conformal_quantile`], [`ScoreQuantiles`] |
 //! | rows from another distribution of inputs, with known weights | [`WeightedScores`] |
 //!
@@ -60,6 +62,7 @@ mod class_score;
 mod classes;
 mod coverage;
 mod cross;
+mod cross_classes;
 mod ensembles;
 mod inputs;
 mod interval;
@@ -85,9 +88,10 @@ pub use coverage::{
     coverage, coverage_by_group, coverage_by_size, mean_set_size, mean_width, Coverage, SizeCoverage,
 };
 pub use cross::{CrossConformal, CrossMethod};
+pub use cross_classes::CrossClassConformal;
 pub use ensembles::{
     output_intervals, CalibrationRows, ClassSets, ConformalIntervals, ConformalMethod, ConformalSets,
-    CrossIntervals, SplitIntervals,
+    CrossIntervals, CrossSets, QuantileIntervals, SplitIntervals,
 };
 pub use interval::{intervals_contain, PredictionInterval};
 pub use mondrian::{ScoreQuantile, ScoreQuantiles};

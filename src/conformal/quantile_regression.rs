@@ -85,18 +85,29 @@ impl QuantileConformal {
         correction: QuantileCorrection,
         alpha: f64,
     ) -> Result<Self> {
+        let quantiles = |scores: &[f64], alpha| ScoreQuantiles::fit(scores, groups, alpha);
+        Self::fit_by([low, high], targets, correction, alpha, quantiles)
+    }
+
+    /// The same where `quantiles` gives the conformal quantiles of scores.
+    pub(super) fn fit_by(
+        ends: [&[f64]; 2],
+        targets: &[f64],
+        correction: QuantileCorrection,
+        alpha: f64,
+        quantiles: impl Fn(&[f64], f64) -> Result<ScoreQuantiles>,
+    ) -> Result<Self> {
         check_alpha(alpha)?;
-        let [below, above] = quantile_excesses([low, high], targets)?;
+        let [below, above] = quantile_excesses(ends, targets)?;
         let corrections = match correction {
             QuantileCorrection::Symmetric => {
                 let scores: Vec<f64> = below.iter().zip(&above).map(|(b, a)| b.max(*a)).collect();
-                let both = ScoreQuantiles::fit(&scores, groups, alpha)?;
+                let both = quantiles(&scores, alpha)?;
                 [both.clone(), both]
             }
-            QuantileCorrection::Asymmetric => [
-                ScoreQuantiles::fit(&below, groups, alpha / 2.0)?,
-                ScoreQuantiles::fit(&above, groups, alpha / 2.0)?,
-            ],
+            QuantileCorrection::Asymmetric => {
+                [quantiles(&below, alpha / 2.0)?, quantiles(&above, alpha / 2.0)?]
+            }
         };
         Ok(Self { corrections })
     }

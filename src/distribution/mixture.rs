@@ -218,6 +218,32 @@ impl Mixture {
         Ok(Self { weights: vec![1.], rows: self.rows, outputs: self.outputs, kind })
     }
 
+    /// The distributions of these rows, in this order.
+    ///
+    /// # Errors
+    /// When there are no rows, or one is out of range.
+    pub fn select_rows(&self, rows: &[u32]) -> Result<Self> {
+        if rows.is_empty() {
+            return Err(Error::invalid("the rows of distributions", "at least one", "none"));
+        }
+        if let Some(row) = rows.iter().find(|row| **row as usize >= self.rows) {
+            return Err(Error::invalid("a row of distributions", format!("below {}", self.rows), row));
+        }
+        let select = |numbers: &[f64]| -> Vec<f64> {
+            let width = numbers.len() / self.rows.max(1);
+            let row = |row: &u32| numbers.get(*row as usize * width..(*row as usize + 1) * width);
+            rows.iter().filter_map(row).flatten().copied().collect()
+        };
+        let kind = match &self.kind {
+            Kind::Parts { family, components, shares, locations, scales } => {
+                let [shares, locations, scales] = [shares, locations, scales].map(|numbers| select(numbers));
+                Kind::Parts { family: *family, components: *components, shares, locations, scales }
+            }
+            Kind::Quantiles { levels, values } => Kind::Quantiles { levels: *levels, values: select(values) },
+        };
+        Ok(Self { weights: self.weights.clone(), rows: rows.len(), outputs: self.outputs, kind })
+    }
+
     /// The mean of each cell, `(N, K)`.
     ///
     /// # Errors

@@ -67,17 +67,20 @@ impl Score {
         static REGISTRY: LazyLock<Registry<Score>> = LazyLock::new(|| {
             let entries = vec![
                 Entry::new("nll", "Score::Nll", "Negative log-likelihood in nats", |_| Ok(Score::Nll))
+                    .with_aliases(&["distribution-nll", "nlpd"])
                     .with_source("Good 1952, J. R. Stat. Soc. B 14:107"),
                 Entry::new("crps", "Score::Crps", "Continuous ranked probability score", |_| Ok(Score::Crps))
                     .with_source("Matheson and Winkler 1976, doi:10.1287/mnsc.22.10.1087"),
                 Entry::new("pinball", "Score::Pinball", "Pinball loss of a quantile", |arguments| {
                     Score::Pinball { level: arguments.get("level")? }.checked()
                 })
+                .with_aliases(&["quantile-loss"])
                 .with_arguments(QUANTILE)
                 .with_source("Koenker and Bassett 1978, doi:10.2307/1913643"),
                 Entry::new("interval", "Score::Interval", "Score of the central interval", |arguments| {
                     Score::Interval { level: arguments.get("level")? }.checked()
                 })
+                .with_aliases(&["interval-score"])
                 .with_arguments(PROBABILITY)
                 .with_source("Gneiting and Raftery 2007, doi:10.1198/016214506000001437"),
                 Entry::new(

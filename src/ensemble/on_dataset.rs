@@ -5,10 +5,13 @@ use crate::{
     data::{Dataset, Task},
     distribution::Mixture,
     ensemble::Ensemble,
-    metrics::{ClassParts, MetricList, Metrics},
+    metrics::{ClassParts, Metric, MetricList, Metrics},
     network::positions::Layout,
     observe::{Observer, Silent},
-    predictions::passes::{Passes, Source},
+    predictions::{
+        passes::{Passes, Source},
+        scored_rows::ScoredRows,
+    },
     uncertainty::{ClassUncertainty, ValueUncertainty},
     Error, Network, Result, Rows,
 };
@@ -116,6 +119,9 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     /// These metrics of the predictions, in their order. Rows count by their weights, where the data set has weights. Where
     /// rows have several positions, the metrics are those of all positions that have a class.
     ///
+    /// Metrics of [distributions](crate::metrics::Metric::needs_distributions), such as `crps`, are those of the mixture of
+    /// the members ([`predict_distribution`](Self::predict_distribution)).
+    ///
     /// The predictions, targets and weights of all rows are kept until the end. Where rows have several positions, the
     /// metrics of the library are computed batch by batch; a [`Score`](crate::metrics::Score) of your own is not.
     ///
@@ -138,9 +144,37 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     /// ```
     ///
     /// # Errors
-    /// As [`evaluate`](Self::evaluate), and when a metric does not go with the task.
+    /// As [`evaluate`](Self::evaluate), and when a metric does not go with the task or with the output of the networks; with
+    /// metrics of distributions, as [`predict_distribution`](Self::predict_distribution).
     pub fn metrics(&self, list: &MetricList) -> Result<Vec<f64>> {
-        list.check(self.data.task())?;
+        let (task, output) = (self.data.task(), self.ensemble.live.output);
+        list.metrics().iter().try_for_each(|metric| output.check_metric(metric, task))?;
+        let [of_predictions, of_distributions] = list.parted();
+        if of_distributions.is_some() {
+            // A rule that is no mixture is refused before anything is predicted.
+            self.ensemble.shares()?;
+        }
+        let values = |list: Option<MetricList>, metrics: &dyn Fn(&MetricList) -> Result<Vec<f64>>| {
+            Ok::<_, Error>(list.map_or(Ok(vec![]), |list| metrics(&list))?.into_iter())
+        };
+        let mut of_predictions = values(of_predictions, &|list| self.metrics_of_predictions(list))?;
+        let mut of_distributions = values(of_distributions, &|list| self.metrics_of_distributions(list))?;
+        let next = |metric: &Metric| match metric.needs_distributions() {
+            true => of_distributions.next(),
+            false => of_predictions.next(),
+        };
+        Ok(list.metrics().iter().filter_map(next).collect())
+    }
+
+    fn metrics_of_distributions(&self, list: &MetricList) -> Result<Vec<f64>> {
+        self.over_rows(|passes, rows| {
+            let mixture = self.ensemble.distribution_passes(passes)?;
+            let scored = ScoredRows::read(self.data, rows)?;
+            list.compute_distributions(&mixture, &scored.targets, scored.weights.as_deref())
+        })
+    }
+
+    fn metrics_of_predictions(&self, list: &MetricList) -> Result<Vec<f64>> {
         match (self.data.positions().is_one(), list.are_built_in()) {
             (false, true) => {
                 let mut parts = list.class_parts();
@@ -200,8 +234,13 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     pub fn conformal<M: ConformalMethod>(&self, method: &M) -> Result<M::Fitted> {
         let of_members = method.calibration_rows() == CalibrationRows::HeldOut;
         self.over_rows(|passes, rows| {
-            self.ensemble.calibrate(passes, of_members, self.data, rows, |held_out, fitted| {
-                method.fit(held_out, fitted)
+            let mixture = match method.needs_distributions() {
+                true => Some(self.ensemble.distribution_passes(passes)?),
+                false => None,
+            };
+            self.ensemble.calibrate(passes, of_members, self.data, rows, |held_out, fitted| match mixture {
+                Some(mixture) => method.fit(&held_out.with_distributions(mixture)?, fitted),
+                None => method.fit(&held_out, fitted),
             })
         })
     }

@@ -1,5 +1,6 @@
 //! How sure an ensemble is: intervals, sets of classes, and what its members disagree on.
 use crate::{
+    check,
     combine::FittedCombiner,
     conformal::{ConformalIntervals, ConformalSets, PredictionSets},
     data::{Dataset, Inputs},
@@ -83,11 +84,26 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         self.class_uncertainty_passes(&self.passes(Source::Inputs(&inputs.into())))
     }
 
-    /// How uncertain the members are of the values of each row: the variance between them. Where the combiner has weights,
-    /// the members count by them, which must be 0 or more then.
+    /// How uncertain the members are of the values of each row: the variance between them, which is what they disagree on,
+    /// and, for networks that put out distributions, the mean of the variances that they predict, which is what the data
+    /// leave open. Where the combiner has weights, the members count by them, which must be 0 or more then.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{prelude::*, train::Output};
+    /// # let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
+    /// # let data = TensorDataset::regression(&x, &x.sum(1)?)?;
+    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).output(Output::Laplace).epochs(2);
+    /// let ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(3), 1)?.combine(&Mean)?;
+    /// let uncertainty = ensemble.value_uncertainty(&x)?;
+    /// let (disagreement, noise) = (&uncertainty.between, &uncertainty.within);
+    /// assert_eq!((disagreement.dims(), noise.dims()), (&[20, 1][..], &[20, 1][..]));
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As [`predict`](Self::predict) and [`ValueUncertainty::weighted`].
+    /// As [`predict`](Self::predict) and [`ValueUncertainty::weighted`]; for distributions, as
+    /// [`Pool::distributions`](crate::Pool::distributions).
     pub fn value_uncertainty(&self, inputs: impl Into<Inputs>) -> Result<ValueUncertainty> {
         self.value_uncertainty_passes(&self.passes(Source::Inputs(&inputs.into())))
     }
@@ -97,7 +113,14 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     }
 
     pub(super) fn value_uncertainty_passes(&self, passes: &Passes<'_>) -> Result<ValueUncertainty> {
-        ValueUncertainty::weighted(&self.all_predictions(passes, false)?, None, self.fitted.weights())
+        let weights = self.fitted.weights();
+        if self.live.output.is_distribution() {
+            let equal = vec![1.; self.live.len()];
+            let weights = weights.unwrap_or(&equal);
+            check::weights(Some(weights), equal.len(), false)?;
+            return ValueUncertainty::of_distributions(&self.workers().distributions(passes, weights)?);
+        }
+        ValueUncertainty::weighted(&self.all_predictions(passes, false)?, None, weights)
     }
 
     /// The intervals of the rows, pass by pass.
@@ -107,6 +130,9 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         conformal: &ConformalIntervals,
         groups: Option<&[u32]>,
     ) -> Result<Tensor> {
+        if conformal.needs_distributions() {
+            return conformal.predict_distributions(&self.distribution_passes(passes)?, groups);
+        }
         let mut parts = vec![];
         self.predictions_passes(passes, conformal.of_members(), |start, predictions| {
             let groups = groups.and_then(|groups| groups.get(start..start + predictions.rows()));
@@ -123,7 +149,8 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         groups: Option<&[u32]>,
     ) -> Result<PredictionSets> {
         // All at once, because the draws of randomized sets belong to the rows of a call.
-        conformal.predict(&self.all_predictions(passes, false)?, &self.fitted, groups)
+        let predictions = self.all_predictions(passes, conformal.of_members())?;
+        conformal.predict(&predictions, &self.fitted, groups)
     }
 
     /// Gives the predictions for these rows of a data set, with their targets, and the combiner to `fit`.
@@ -133,7 +160,7 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         of_members: bool,
         data: &dyn Dataset,
         rows: &[u32],
-        fit: impl FnOnce(&HeldOut, &F) -> Result<T>,
+        fit: impl FnOnce(HeldOut, &F) -> Result<T>,
     ) -> Result<T> {
         let predictions = self.all_predictions(passes, of_members)?;
         let names = match (predictions.names(), self.fitted.fitted_on().and_then(|on| on.names())) {
@@ -141,7 +168,7 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
             (None, None) => (0..predictions.slots()).map(|slot| format!("member {slot}")).collect(),
         };
         let (costs, device) = (vec![1.; predictions.slots()], &self.live.device);
-        fit(&HeldOut::from_rows(predictions, data, device, rows.to_vec(), names, costs)?, &self.fitted)
+        fit(HeldOut::from_rows(predictions, data, device, rows.to_vec(), names, costs)?, &self.fitted)
     }
 
     /// The predictions of the slots, or of the members, for all rows.

@@ -181,6 +181,7 @@ impl<'p, L: Learner> LeaderboardOf<'p, '_, L> {
             ));
         }
         let metric = self.metric.clone().unwrap_or_else(|| MetricList::for_task(task).headline().clone());
+        metric.check_of_predictions()?;
         let held_out = match self.pool.held_out() {
             Ok(held_out) => Some(held_out),
             Err(Error::HeldOut { .. } | Error::UnknownRows { .. }) => None,

@@ -532,7 +532,7 @@ fn metrics(own: Option<&Metric>, task: Task) -> Result<MetricList> {
         (None, Task::Classification { .. }) => MetricList::parse("nll,accuracy")?,
         (None, Task::Regression { .. }) => MetricList::parse("rmse")?,
     };
-    list.check(task)?;
+    list.check_of_predictions(task)?;
     Ok(list)
 }
 

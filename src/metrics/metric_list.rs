@@ -1,6 +1,7 @@
 //! Metrics that are computed together.
 use crate::{
     data::Task,
+    distribution::Mixture,
     metrics::{
         inputs::{Cases, Pairs},
         score::{class_ids, Start},
@@ -93,16 +94,58 @@ impl MetricList {
         self.0.iter().try_for_each(|metric| metric.check_task(task))
     }
 
+    /// Checks that every metric goes with a task and is computed of predicted values or probabilities.
+    pub(crate) fn check_of_predictions(&self, task: Task) -> Result<()> {
+        self.check(task)?;
+        self.0.iter().try_for_each(Metric::check_of_predictions)
+    }
+
+    /// The metrics of values or probabilities, and those of [distributions](Metric::needs_distributions), if there are any.
+    pub(crate) fn parted(&self) -> [Option<Self>; 2] {
+        let (of_distributions, others): (Vec<_>, Vec<_>) =
+            self.0.iter().cloned().partition(Metric::needs_distributions);
+        [others, of_distributions].map(|some| (!some.is_empty()).then_some(Self(some)))
+    }
+
+    /// Computes the metrics, in the order of [`metrics`](Self::metrics), for the distributions that an ensemble predicts,
+    /// with targets `(N, K)`, or `(N,)` for one output; weighted by row if `weights` are given. Metrics of values are those
+    /// of the means.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{distribution::{Family, Mixture}, metrics::MetricList};
+    ///
+    /// let (means, scales) = (Tensor::new(&[[[0f64], [4.]]], &Device::Cpu)?, Tensor::new(&[[[1f64], [3.]]], &Device::Cpu)?);
+    /// let predicted = Mixture::new(Family::Laplace, &means, &scales)?;
+    /// let targets = Tensor::new(&[0f64, 4.], &Device::Cpu)?;
+    /// let list = MetricList::parse("rmse,distribution-nll,crps,interval-score:0.9")?;
+    /// let values = list.compute_distributions(&predicted, &targets, None)?;
+    /// assert!(values[0] == 0. && (values[1] - (2f64.ln() + 6f64.ln()) / 2.).abs() < 1e-12);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Metric::compute_distributions`].
+    pub fn compute_distributions(
+        &self,
+        predicted: &Mixture,
+        targets: &Tensor,
+        weights: Option<&[f64]>,
+    ) -> Result<Vec<f64>> {
+        self.0.iter().map(|metric| metric.compute_distributions(predicted, targets, weights)).collect()
+    }
+
     /// Computes the metrics, in the order of [`metrics`](Self::metrics), for class probabilities `(N, C)`
     /// with class ids `(N,)` of an integer type, or for predictions `(N,)` or `(N, K)` with targets of the
     /// same shape; weighted by row if `weights` are given.
     ///
     /// # Errors
-    /// When a metric does not go with such targets, or is not defined for them; see the [module](super) for
-    /// the rest.
+    /// When a metric does not go with such targets, is one of distributions, or is not defined for them; see the
+    /// [module](super) for the rest.
     pub fn compute(&self, predicted: &Tensor, targets: &Tensor, weights: Option<&[f64]>) -> Result<Vec<f64>> {
         let values = targets.dtype().is_float();
         self.0.iter().try_for_each(|metric| metric.check_targets(values))?;
+        self.0.iter().try_for_each(Metric::check_of_predictions)?;
         let shared = match values {
             true => self.shared_of_values(predicted, targets, weights)?,
             false => self.shared_of_classes(predicted, targets, weights)?,
@@ -192,7 +235,9 @@ mod tests {
     fn all(task: Task) -> MetricList {
         let classes = matches!(task, Task::Classification { .. });
         let of_task = registry().entries().iter().filter(|entry| entry.tasks().classification() == classes);
-        MetricList::parse(&of_task.map(|entry| entry.name()).collect::<Vec<_>>().join(",")).unwrap()
+        let of_task = MetricList::parse(&of_task.map(|entry| entry.name()).collect::<Vec<_>>().join(","));
+        let [of_predictions, _] = of_task.unwrap().parted();
+        of_predictions.unwrap()
     }
 
     #[test]

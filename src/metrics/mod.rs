@@ -42,6 +42,13 @@
 //! | values | [`rmse()`] for means, [`mae()`] for medians, [`pinball()`] for other quantiles, [`median_absolute_error()`] where some targets are wrong |
 //! | values beside their spread | [`r2()`], [`explained_variance()`] |
 //! | values that grow by factors | [`msle()`], [`mape()`] |
+//! | predicted distributions of values | `distribution-nll` or `crps`, which are proper scores; `quantile-loss` and `interval-score` for what is used of them; `coverage` |
+//!
+//! Metrics of predicted distributions ([`Metric::needs_distributions`]) go with networks whose output is one, such as
+//! [`Output::Gaussian`](crate::network::Output::Gaussian): early stopping watches them, and
+//! [`OnDataset::metrics`](crate::OnDataset::metrics) and [`MetricList::compute_distributions`] compute them. What works on
+//! predicted values alone, such as studies, leaderboards and the criteria of combiners, refuses them before it starts. A
+//! coverage should be its level; more is not better, so nothing is stopped or ranked by it.
 //!
 //! | Name | Item | Tasks | What it does | Arguments |
 //! |---|---|---|---|---|
@@ -75,6 +82,17 @@
 //! | `pinball` | [`pinball()`] | values | Pinball loss of a quantile | `quantile=0.5` |
 //! | `r2` | [`r2()`] | values | Coefficient of determination | |
 //! | `explained-variance` | [`explained_variance()`] | values | Coefficient of determination without the mean error | |
+//! | `distribution-nll`, `nlpd` | [`distribution::Score::Nll`] | values | Negative log-likelihood of values in nats, by their distributions | |
+//! | `crps` | [`distribution::Score::Crps`] | values | Continuous ranked probability score of distributions | |
+//! | `quantile-loss` | [`distribution::Score::Pinball`] | values | Pinball loss of a quantile of distributions | `level=0.5` |
+//! | `interval-score` | [`distribution::Score::Interval`] | values | Score of the central interval of distributions | `level=0.9` |
+//! | `coverage` | [`distribution::Score::Coverage`] | values | Share of values in the central interval of their distributions | `level=0.9` |
+//!
+//! [`distribution::Score::Nll`]: crate::distribution::Score::Nll
+//! [`distribution::Score::Crps`]: crate::distribution::Score::Crps
+//! [`distribution::Score::Pinball`]: crate::distribution::Score::Pinball
+//! [`distribution::Score::Interval`]: crate::distribution::Score::Interval
+//! [`distribution::Score::Coverage`]: crate::distribution::Score::Coverage
 mod accuracy;
 mod average;
 mod average_precision;
@@ -84,6 +102,7 @@ mod brier_decomposition;
 mod calibration_bins;
 mod classwise_ece;
 mod criterion;
+mod distributions;
 mod ece;
 mod explained_variance;
 mod f1;

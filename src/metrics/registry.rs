@@ -9,6 +9,7 @@ use crate::{
         brier_decomposition::BrierPart,
         calibration_bins::Bins,
         classwise_ece::ClasswiseEce,
+        distributions::DISTRIBUTIONS,
         ece::{Ece, EqualMass},
         explained_variance::ExplainedVariance,
         f1, jaccard,
@@ -55,7 +56,7 @@ use std::sync::LazyLock;
 #[must_use]
 pub fn registry() -> &'static Registry<Metric> {
     static REGISTRY: LazyLock<Registry<Metric>> =
-        LazyLock::new(|| Registry::new("metric", [DECISIONS, PROBABILITIES, VALUES].concat()));
+        LazyLock::new(|| Registry::new("metric", [DECISIONS, PROBABILITIES, VALUES, DISTRIBUTIONS].concat()));
     &REGISTRY
 }
 
@@ -452,8 +453,9 @@ mod tests {
             assert!(metric.name().starts_with(entry.name()));
             assert_eq!(registry().parse(&metric.name()).unwrap().name(), metric.name());
             assert_eq!(metric.tasks(), entry.tasks());
+            assert_eq!(metric.needs_distributions(), DISTRIBUTIONS.iter().any(|e| e.name() == entry.name()));
         }
-        for text in ["top-k:0", "ece:0", "pinball:2", "f1:average=sum", "kappa:cubic"] {
+        for text in ["top-k:0", "ece:0", "pinball:2", "f1:average=sum", "kappa:cubic", "coverage:1"] {
             assert!(registry().parse(text).is_err(), "{text}");
         }
     }
@@ -512,7 +514,9 @@ mod tests {
         let targets = Tensor::from_iter(targets, &Device::Cpu).unwrap().reshape((rows.len(), 3)).unwrap();
         let more = "top-k:2,f1-weighted,f1-micro,recall:weighted,precision:micro,kappa-linear,kappa-quadratic,ece:4,mce:3,\
                     roc-auc:micro,roc-auc:weighted,average-precision:weighted,average-precision:micro,pinball:0.9";
-        let texts = registry().names().into_iter().map(String::from).chain(crate::registry::split_list(more));
+        let of_predictions = |name: &&str| DISTRIBUTIONS.iter().all(|entry| entry.name() != *name);
+        let names = registry().names().into_iter().filter(of_predictions).map(String::from);
+        let texts = names.chain(crate::registry::split_list(more));
         let value = |text: String| {
             let metric = registry().parse(&text).unwrap();
             let value = match metric.tasks().regression() {

@@ -1,6 +1,7 @@
 //! Metrics as values: the library's own and those of the user.
 use crate::{
     data::Task,
+    distribution::{self, Mixture},
     metrics::{
         inputs::{Cases, Pairs},
         stream::{ClassRows, ValueRows},
@@ -80,6 +81,27 @@ pub trait Score: fmt::Debug + Send + Sync {
     fn row_loss(&self) -> Option<RowLoss> {
         None
     }
+
+    /// Returns whether it is computed of predicted distributions, by
+    /// [`compute_distributions`](Self::compute_distributions).
+    fn needs_distributions(&self) -> bool {
+        false
+    }
+
+    /// Computes its value for the distributions that an ensemble, or a network during its training, predicts for the
+    /// rows, with targets `(N, K)`, or `(N,)` for one output. The default is the value for the means.
+    ///
+    /// # Errors
+    /// When it is not defined for them.
+    fn compute_distributions(
+        &self,
+        predicted: &Mixture,
+        targets: &Tensor,
+        weights: Option<&[f64]>,
+    ) -> Result<f64> {
+        let (means, targets) = means_and_targets(predicted, targets)?;
+        self.compute(&means, &targets, weights)
+    }
 }
 
 /// A metric, chosen at run time: what [`registry()`](super::registry()) makes from a name, or a [`Score`] of
@@ -122,6 +144,8 @@ pub(super) struct BuiltIn {
 pub(super) enum Start {
     Classes(Box<dyn Fn() -> Box<dyn ClassRows> + Send + Sync>),
     Values(Box<dyn Fn() -> Box<dyn ValueRows> + Send + Sync>),
+    /// The score of predicted distributions, whose mean over the rows is the metric.
+    Distributions(distribution::Score),
 }
 
 impl Metric {
@@ -175,7 +199,7 @@ impl Metric {
         match &self.0 {
             Kind::BuiltIn(metric) => match metric.start {
                 Start::Classes(_) => Tasks::Classification,
-                Start::Values(_) => Tasks::Regression,
+                Start::Values(_) | Start::Distributions(_) => Tasks::Regression,
             },
             Kind::Own(score) => score.tasks(),
         }
@@ -191,13 +215,69 @@ impl Metric {
         }
     }
 
+    /// Returns whether it is a metric of predicted distributions, such as `crps`, and not of values or probabilities.
+    #[must_use]
+    pub fn needs_distributions(&self) -> bool {
+        match &self.0 {
+            Kind::BuiltIn(_) => self.distribution_score().is_some(),
+            Kind::Own(score) => score.needs_distributions(),
+        }
+    }
+
+    /// The score of distributions whose mean it is, if it is one of the library.
+    pub(crate) fn distribution_score(&self) -> Option<distribution::Score> {
+        match self.start() {
+            Some(Start::Distributions(score)) => Some(*score),
+            _ => None,
+        }
+    }
+
+    /// Computes its value for the distributions that an ensemble predicts, with targets `(N, K)`, or `(N,)` for one
+    /// output; weighted by row if `weights` are given. A metric of values is that of their means.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{distribution::{Family, Mixture}, metrics::Metric};
+    ///
+    /// // One member and two rows: N(0, 1) and N(4, 3²).
+    /// let means = Tensor::new(&[[[0f64], [4.]]], &Device::Cpu)?;
+    /// let deviations = Tensor::new(&[[[1f64], [3.]]], &Device::Cpu)?;
+    /// let predicted = Mixture::new(Family::Gaussian, &means, &deviations)?;
+    /// let targets = Tensor::new(&[1f64, 10.], &Device::Cpu)?;
+    /// assert_eq!(Metric::parse("coverage:0.9")?.compute_distributions(&predicted, &targets, None)?, 0.5);
+    /// assert_eq!(Metric::parse("mae")?.compute_distributions(&predicted, &targets, None)?, 3.5);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When it is a metric of classes, the targets have another shape, or a number is not finite; for `distribution-nll`,
+    /// when the members predict quantiles, which have no density.
+    pub fn compute_distributions(
+        &self,
+        predicted: &Mixture,
+        targets: &Tensor,
+        weights: Option<&[f64]>,
+    ) -> Result<f64> {
+        self.check_targets(true)?;
+        match (&self.0, self.distribution_score()) {
+            (Kind::Own(score), _) => score.compute_distributions(predicted, targets, weights),
+            (_, Some(score)) => predicted.score(score, targets, weights),
+            (_, None) => {
+                let (means, targets) = means_and_targets(predicted, targets)?;
+                self.compute(&means, &targets, weights)
+            }
+        }
+    }
+
     /// Computes its value for class probabilities `(N, C)` with class ids `(N,)` of an integer type, or for
     /// predictions `(N,)` or `(N, K)` with targets of the same shape; weighted by row if `weights` are given.
     ///
     /// # Errors
-    /// When the targets are not of its task; see the [module](super) and the metric for the rest.
+    /// When the targets are not of its task, or it is a metric of distributions; see the [module](super) and the metric
+    /// for the rest.
     pub fn compute(&self, predicted: &Tensor, targets: &Tensor, weights: Option<&[f64]>) -> Result<f64> {
         self.check_targets(targets.dtype().is_float())?;
+        self.check_of_predictions()?;
         match &self.0 {
             Kind::Own(score) => score.compute(predicted, targets, weights),
             Kind::BuiltIn(metric) => match &metric.start {
@@ -211,7 +291,32 @@ impl Metric {
                     Pairs::new(predicted, targets, weights)?.each(|pair| rows.add(&pair))?;
                     rows.finish()
                 }
+                Start::Distributions(_) => self.check_of_predictions().map(|()| f64::NAN),
             },
+        }
+    }
+
+    /// Checks that the metric is computed of predicted values or probabilities, and not of distributions.
+    pub(crate) fn check_of_predictions(&self) -> Result<()> {
+        if !self.needs_distributions() {
+            return Ok(());
+        }
+        let must = "a metric of predicted values or probabilities here (metrics of distributions go with OnDataset::metrics, \
+                    early stopping and Mixture::score)";
+        Err(Error::invalid("the metric", must, self.name()))
+    }
+
+    /// Checks that better values of the metric are higher, or lower, without end, so that it can be watched or ranked by.
+    pub(crate) fn check_orders(&self) -> Result<()> {
+        match self.distribution_score() {
+            Some(distribution::Score::Coverage { level }) => {
+                let must = format!(
+                    "one of which more, or less, is always better, such as interval-score:{level} (a coverage should be the \
+                     level)"
+                );
+                Err(Error::invalid("the metric that is watched", must, self.name()))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -221,9 +326,13 @@ impl Metric {
             Task::Classification { .. } => (self.tasks().classification(), "regression"),
             Task::Regression { .. } => (self.tasks().regression(), "classification"),
         };
-        match goes {
-            true => Ok(()),
-            false => Err(Error::invalid(format!("the task of the metric {}", self.name()), must, task)),
+        match (goes, self.name().as_str()) {
+            (true, _) => Ok(()),
+            (false, "nll") => {
+                let must = format!("{must} (distribution-nll is that of distributions of values)");
+                Err(Error::invalid("the task of the metric nll", must, task))
+            }
+            (false, name) => Err(Error::invalid(format!("the task of the metric {name}"), must, task)),
         }
     }
 
@@ -237,6 +346,17 @@ impl Metric {
             true => Ok(()),
             false => Err(Error::invalid(format!("the targets of the metric {}", self.name()), must, got)),
         }
+    }
+}
+
+/// The means of distributions, and the targets in their shape and type.
+fn means_and_targets(predicted: &Mixture, targets: &Tensor) -> Result<(Tensor, Tensor)> {
+    let means = predicted.mean()?;
+    let targets = targets.to_device(&Device::Cpu)?.to_dtype(means.dtype())?;
+    match targets.elem_count() == means.elem_count() {
+        true => Ok((means.clone(), targets.reshape(means.shape())?)),
+        // The metric names the shapes.
+        false => Ok((means, targets)),
     }
 }
 
@@ -274,6 +394,7 @@ impl Criterion for Metric {
             return loss.loss(predicted);
         }
         self.check_targets(matches!(predicted.truth, Truth::Values(_)))?;
+        self.check_of_predictions()?;
         let Scored { values, width, truth, weights } = *predicted;
         let value = match (self.start(), truth) {
             (Some(Start::Classes(start)), Truth::Classes(ids)) => {

@@ -1,8 +1,9 @@
 //! From the output of a network to the distribution of its values.
 use crate::{
     data::Task,
-    distribution::{positive, Family, Mixture},
+    distribution::{positive, Family, Mixture, Score},
     kernels::cpu,
+    metrics::Metric,
     network::Output,
     Error, Result,
 };
@@ -151,6 +152,23 @@ impl Output {
     pub(crate) fn distribution_only<T>(self) -> Result<T> {
         let must = "a distribution, such as Output::Gaussian, for which the network outputs its parameters";
         Err(Error::invalid("the output of the networks", must, format!("{self:?}")))
+    }
+
+    /// Checks that a metric can be computed of what networks with this output predict for a task.
+    pub(crate) fn check_metric(self, metric: &Metric, task: Task) -> Result<()> {
+        metric.check_task(task)?;
+        if !metric.needs_distributions() {
+            return Ok(());
+        }
+        let must = match (self.is_distribution(), self, metric.distribution_score()) {
+            (false, ..) => "a distribution, such as Output::Gaussian",
+            (true, Self::Quantiles { .. }, Some(Score::Nll)) => {
+                "one with a density (crps, quantile-loss and interval-score go with quantiles)"
+            }
+            _ => return Ok(()),
+        };
+        let what = format!("the output of the networks, for the metric {},", metric.name());
+        Err(Error::invalid(what, must, format!("{self:?}")))
     }
 
     /// The number of rows, where the output has the right width.

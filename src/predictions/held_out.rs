@@ -1,13 +1,14 @@
 //! Held-out predictions, with the targets of their rows.
 use crate::{
     data::{positions::FlatTargets, Dataset, Positions, Purpose, Task},
+    distribution::Mixture,
     metrics::{Metrics, Truth},
     predictions::Predictions,
     resample::{assign_folds, unit::Units},
     Error, Result, Rows, Seed,
 };
 use candle_core::{DType, Device, Tensor, WithDType};
-use std::{collections::BTreeSet, ops::RangeInclusive};
+use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
 
 /// The largest of some weights is in this range, so that no sum of them overflows, in f32 either.
 const SAFE_WEIGHTS: RangeInclusive<f64> = 1e-30..=1e30;
@@ -46,6 +47,7 @@ pub struct HeldOut {
     rows: Rows,
     total_rows: usize,
     seed: Seed,
+    distributions: Option<Arc<Mixture>>,
 }
 
 /// The targets of held-out predictions.
@@ -110,6 +112,7 @@ impl HeldOut {
             rows: (0..rows as u32).collect(),
             total_rows: rows,
             seed: Seed::from(0),
+            distributions: None,
         };
         all.check()?;
         all.select(&predicted)
@@ -175,8 +178,19 @@ impl HeldOut {
         };
         let weights = weights.map(|w| w.to_dtype(DType::F64)).transpose()?;
         let predictions = predictions.with_names(names.clone())?;
-        let seed = Seed::from(0);
-        Ok(Self { predictions, targets, weights, groups, names, costs, rows, total_rows, seed })
+        let (seed, distributions) = (Seed::from(0), None);
+        Ok(Self {
+            predictions,
+            targets,
+            weights,
+            groups,
+            names,
+            costs,
+            rows,
+            total_rows,
+            seed,
+            distributions,
+        })
     }
 
     /// Checks that the targets are finite and in range, and that every prediction is finite unless it is
@@ -266,8 +280,19 @@ impl HeldOut {
             Task::Classification { .. } => Tensor::zeros(0, DType::U32, &Device::Cpu)?,
             Task::Regression { outputs } => Tensor::zeros((0, outputs), DType::F32, &Device::Cpu)?,
         };
-        let (weights, groups, rows) = (None, None, Rows::new());
-        Ok(Self { predictions, targets, weights, groups, names, costs, rows, total_rows, seed })
+        let (weights, groups, distributions, rows) = (None, None, None, Rows::new());
+        Ok(Self {
+            predictions,
+            targets,
+            weights,
+            groups,
+            names,
+            costs,
+            rows,
+            total_rows,
+            seed,
+            distributions,
+        })
     }
 
     /// Attaches a weight to each row, `(R,)`: finite, not negative, not all zero.
@@ -331,6 +356,29 @@ impl HeldOut {
     pub fn with_inputs(mut self, inputs: &Tensor) -> Result<Self> {
         self.predictions = self.predictions.with_inputs(inputs)?;
         Ok(self)
+    }
+
+    /// Attaches the distributions that the ensemble predicts for the rows, for methods that use them
+    /// ([`ConformalMethod::needs_distributions`](crate::conformal::ConformalMethod::needs_distributions)). They are those of
+    /// all slots together, so a choice of slots drops them.
+    ///
+    /// # Errors
+    /// When there is not one distribution for each row and output.
+    pub fn with_distributions(mut self, distributions: Mixture) -> Result<Self> {
+        self.check_row_count("distributions", distributions.rows())?;
+        let outputs = self.predictions.task().width();
+        if distributions.outputs() != outputs {
+            let must = format!("{outputs}, one for each output");
+            return Err(Error::invalid("number of distributions of a row", must, distributions.outputs()));
+        }
+        self.distributions = Some(Arc::new(distributions));
+        Ok(self)
+    }
+
+    /// The distributions that the ensemble predicts for the rows, if they are attached.
+    #[must_use]
+    pub fn distributions(&self) -> Option<&Mixture> {
+        self.distributions.as_deref()
     }
 
     fn check_slot_count(&self, what: &str, got: usize) -> Result<()> {
@@ -478,6 +526,10 @@ impl HeldOut {
             rows: pick(&self.rows),
             total_rows: self.total_rows,
             seed: self.seed,
+            distributions: match &self.distributions {
+                Some(all) => Some(Arc::new(all.select_rows(positions)?)),
+                None => None,
+            },
         })
     }
 
@@ -490,7 +542,7 @@ impl HeldOut {
         let predicted = predicted_rows(&predictions)?;
         let names = slots.iter().map(|s| self.names[*s].clone()).collect();
         let costs = slots.iter().map(|s| self.costs[*s]).collect();
-        let some = Self { predictions, names, costs, ..self.clone() };
+        let some = Self { predictions, names, costs, distributions: None, ..self.clone() };
         if predicted.len() == some.rows.len() {
             return Ok(some);
         }
@@ -509,7 +561,7 @@ impl HeldOut {
     /// The same rows with predictions of other slots, which are called `names`.
     pub(crate) fn with_predictions(&self, predictions: Predictions, names: Vec<String>) -> Self {
         let costs = vec![1.; names.len()];
-        Self { predictions, names, costs, ..self.clone() }
+        Self { predictions, names, costs, distributions: None, ..self.clone() }
     }
 
     /// Deals the rows into `k` folds, given as positions. Each row is in one fold. Where there are groups,

@@ -20,25 +20,38 @@ pub struct Argument {
     name: &'static str,
     default: DefaultValue,
     summary: &'static str,
+    nested: bool,
 }
 
 impl Argument {
     /// An argument that has the value `default` where none is given.
     #[must_use]
     pub const fn new(name: &'static str, default: &'static str, summary: &'static str) -> Self {
-        Self { name, default: DefaultValue::Some(default), summary }
+        Self { name, default: DefaultValue::Some(default), summary, nested: false }
     }
 
     /// An argument that may be left out; the entry then does without it or chooses a value itself.
     #[must_use]
     pub const fn optional(name: &'static str, summary: &'static str) -> Self {
-        Self { name, default: DefaultValue::Optional, summary }
+        Self { name, default: DefaultValue::Optional, summary, nested: false }
     }
 
     /// An argument that must be given.
     #[must_use]
     pub const fn required(name: &'static str, summary: &'static str) -> Self {
-        Self { name, default: DefaultValue::Required, summary }
+        Self { name, default: DefaultValue::Required, summary, nested: false }
+    }
+
+    /// The same where the value is itself a name with arguments, such as that of a metric. Where it is given by name, the
+    /// parts without a name that follow belong to it, as in `patience:5:metric=pinball:0.9`.
+    #[must_use]
+    pub const fn nested(self) -> Self {
+        Self { nested: true, ..self }
+    }
+
+    /// Whether its value is itself a name with arguments.
+    pub(super) const fn is_nested(&self) -> bool {
+        self.nested
     }
 
     /// Its name.

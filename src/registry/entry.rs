@@ -178,9 +178,18 @@ impl<T> Entry<T> {
 
     /// Reads arguments; what is not there comes from `settings`, then from the defaults.
     pub(super) fn read(&self, parts: &[&str], settings: &[(&str, String)]) -> Result<Arguments> {
-        let mut values: Vec<_> = self.arguments.iter().map(|argument| (argument.name(), None)).collect();
+        let mut values: Vec<(_, Option<String>)> =
+            self.arguments.iter().map(|argument| (argument.name(), None)).collect();
         let mut positional = 0;
+        // The argument before, if what follows belongs to its value.
+        let mut nested: Option<usize> = None;
         for &part in parts {
+            if let Some(at) = nested.filter(|_| !part.contains('=')) {
+                if let Some(value) = &mut values[at].1 {
+                    *value = format!("{value}:{}", part.trim());
+                }
+                continue;
+            }
             let (at, value) = match part.split_once('=') {
                 Some((name, value)) => {
                     let at = values.iter().position(|(known, _)| *known == name.trim());
@@ -204,6 +213,7 @@ impl<T> Entry<T> {
                 return Err(Error::invalid(what, "given once", "given twice"));
             }
             values[at].1 = Some(value.trim().to_string());
+            nested = Some(at).filter(|at| part.contains('=') && self.arguments[*at].is_nested());
         }
         for ((name, value), argument) in values.iter_mut().zip(self.arguments) {
             if value.is_none() {

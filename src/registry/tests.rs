@@ -44,6 +44,19 @@ fn arguments_come_by_position_and_by_name() {
 }
 
 #[test]
+fn a_value_with_arguments_of_its_own_takes_the_parts_that_follow() {
+    const NESTED: &[Argument] = &[Argument::new("count", "1", ""), Argument::required("inner", "").nested()];
+    let nested = Entry::new("nested", "", "", |arguments| {
+        Ok((arguments.get::<usize>("count")?, arguments.get::<String>("inner")?))
+    });
+    let nested = Registry::new("thing", vec![nested.with_arguments(NESTED)]);
+    let made = |text| nested.parse(text).unwrap();
+    assert_eq!(made("nested:inner=crate:2:0.5:count=7"), (7, "crate:2:0.5".into()));
+    assert_eq!(made("nested:2:inner=crate"), (2, "crate".into()));
+    assert!(nested.parse("nested:2:crate:0.5").is_err());
+}
+
+#[test]
 fn settings_stand_behind_the_text_and_before_the_defaults() {
     let settings = [("size", "8".to_string()), ("lambda", "2".into()), ("other", "x".into())];
     let made = |text| registry().parse_with(text, &settings).unwrap();

@@ -1,5 +1,5 @@
 //! The uncertainty of predicted values.
-use crate::{check, data::Task, predictions::Predictions, Error, Result};
+use crate::{check, data::Task, distribution::Mixture, predictions::Predictions, Error, Result};
 use candle_core::{DType, Device, Tensor};
 
 /// How uncertain the members of an ensemble are of the values of each row: the moments of the mixture of the members.
@@ -78,6 +78,25 @@ impl ValueUncertainty {
             Some(variances) => mean(&checked(variances, &values)?)?,
         };
         Ok(Self { mean: center, between, within })
+    }
+
+    /// The uncertainty of the distributions that the members predict.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{distribution::{Family, Mixture}, uncertainty::ValueUncertainty};
+    ///
+    /// let (means, scales) = (Tensor::new(&[[[0f64]], [[4.]]], &Device::Cpu)?, Tensor::new(&[[[1f64]], [[3.]]], &Device::Cpu)?);
+    /// let uncertainty = ValueUncertainty::of_distributions(&Mixture::new(Family::Gaussian, &means, &scales)?)?;
+    /// assert_eq!(uncertainty.between.to_vec2::<f64>()?, [[4.]]);
+    /// assert_eq!(uncertainty.within.to_vec2::<f64>()?, [[5.]]);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When candle fails.
+    pub fn of_distributions(predicted: &Mixture) -> Result<Self> {
+        Ok(Self { mean: predicted.mean()?, between: predicted.epistemic()?, within: predicted.aleatoric()? })
     }
 
     /// The variance of the mixture, `(B, K)`.

@@ -3,11 +3,16 @@ use crate::common::{bits, bytes, distance, flat, normal, CPU};
 use crate::resume::interrupt_everywhere_on;
 use candle_core::{DType, Tensor};
 use candle_ensemble::{
-    combine::{LeastSquares, Mean, Median, Weighted},
-    data::{Scaling, TensorDataset},
+    combine::{
+        self, AnyCombiner, AnyFitted, EnsembleSelection, FittedCombiner, LeastSquares, Mean, Median, Weighted,
+    },
+    data::{Dataset, Scaling, TensorDataset},
     distribution::{Levels, Mixture, Score},
+    evaluate::{Leaderboard, Study},
+    metrics::{Metric, MetricList},
     network::Output,
     nn::{linear, seq, Activation, Sequential},
+    prune::{Ordered, Pruned},
     strategy::{Bagging, KFold, MultiRun},
     train::{EarlyStopping, Loss, Optimizer, Trainer},
     Checkpoints, Ensemble, Session,
@@ -166,6 +171,59 @@ fn ensembles_of_distributions_are_saved_and_loaded() {
     }
 }
 
+/// Mean, noise and disagreement of every kind, with every rule that is a weighted mean, before and after the ensemble is saved:
+/// the law of total variance over what the networks predict alone.
+#[test]
+fn every_kind_splits_its_variance_by_the_weights_of_the_rule() {
+    let train = data(1);
+    let x = normal(5, 30, 1);
+    for kind in kinds() {
+        let trainer = trainer(kind).epochs(2);
+        let pool = Session::new(&trainer, &train).fit(&Bagging::new(3), 3).unwrap();
+        let all = pool.distributions(&x).unwrap();
+        let alone: Vec<Mixture> = (0..3).map(|member| all.member(member).unwrap()).collect();
+        let of = |f: fn(&Mixture) -> candle_ensemble::Result<Tensor>| -> Vec<Vec<f64>> {
+            alone.iter().map(|member| flat(&f(member).unwrap())).collect()
+        };
+        let (means, noises) = (of(Mixture::mean), of(Mixture::variance));
+        let rules = [
+            AnyCombiner::new(Mean),
+            AnyCombiner::new(Weighted::new(&[1., 0., 3.]).unwrap()),
+            AnyCombiner::new(EnsembleSelection::new(5)),
+            AnyCombiner::new(Pruned::new(Ordered::reduce_error().members(2), AnyCombiner::new(Mean))),
+        ];
+        for rule in rules {
+            let ensemble = pool.combine(&rule).unwrap();
+            let saved = ensemble.to_bytes().unwrap();
+            let loaded = Ensemble::<_, Box<AnyFitted>>::from_bytes(&saved, &trainer, &CPU).unwrap();
+            let weights = ensemble.fitted().weights().map_or(vec![1. / 3.; 3], <[f64]>::to_vec);
+            for ensemble in [&ensemble, &loaded] {
+                let mixture = ensemble.predict_distribution(&x).unwrap();
+                let uncertainty = ensemble.value_uncertainty(&x).unwrap();
+                let predicted = flat(&ensemble.predict(&x).unwrap());
+                let [mean, between, within] =
+                    [&uncertainty.mean, &uncertainty.between, &uncertainty.within].map(|table| flat(table));
+                let total = flat(&mixture.variance().unwrap());
+                for cell in 0..60 {
+                    let sum = |f: &dyn Fn(usize) -> f64| (0..3).map(|m| weights[m] * f(m)).sum::<f64>();
+                    let center = sum(&|m| means[m][cell]);
+                    let (noise, spread) =
+                        (sum(&|m| noises[m][cell]), sum(&|m| (means[m][cell] - center).powi(2)));
+                    let close = |a: f64, b: f64| (a - b).abs() < 1e-9 * b.abs().max(1.);
+                    assert!(close(mean[cell], center), "{kind:?}");
+                    assert!((predicted[cell] - center).abs() < 1e-3, "{kind:?}");
+                    assert!(close(within[cell], noise) && close(between[cell], spread), "{kind:?}");
+                    assert!(close(total[cell], noise + spread), "{kind:?}");
+                }
+            }
+        }
+        // A rule that is no weighted mean has no mixture, and its members still have noise and disagreement.
+        let median = pool.combine(&Median).unwrap().value_uncertainty(&x).unwrap();
+        assert_eq!(bits(&median.within), bits(&all.aleatoric().unwrap()), "{kind:?}");
+        assert_eq!(bits(&median.between), bits(&all.epistemic().unwrap()), "{kind:?}");
+    }
+}
+
 /// Early stopping watches the negative log-likelihood, which is the validation loss.
 #[test]
 fn early_stopping_by_likelihood_and_by_the_error_of_the_means() {
@@ -181,6 +239,81 @@ fn early_stopping_by_likelihood_and_by_the_error_of_the_means() {
             assert!((3.0..90.).contains(&rmse) && record.valid_loss.unwrap() < 3., "{record:?}");
         }
     }
+}
+
+/// What early stopping watches is what the metric is for the same network afterwards, in the targets' own units.
+#[test]
+fn early_stopping_watches_metrics_of_distributions() {
+    let train = data(1).with_weights((0..ROWS).map(|row| 1. + (row % 3) as f32).collect()).unwrap();
+    for kind in kinds() {
+        for metric in ["distribution-nll", "crps", "quantile-loss:0.9", "interval-score:0.8"] {
+            let density = !matches!(kind, Output::Quantiles { .. });
+            let rule = EarlyStopping::registry().parse(&format!("patience:2:metric={metric}")).unwrap();
+            let trainer = trainer(kind).early_stopping(rule).epochs(1);
+            let session = Session::new(&trainer, &train);
+            let plan = session.plan(&Bagging::new(1).validation(0.3), 3).unwrap();
+            let pool = match session.train(&plan) {
+                Ok(pool) => pool,
+                Err(e) if !density && metric == "distribution-nll" => {
+                    let e = e.to_string();
+                    assert!(e.contains("must be one with a density (crps, quantile-loss"), "{e}");
+                    continue;
+                }
+                Err(e) => panic!("{kind:?}, {metric}: {e}"),
+            };
+            let watched = pool.members()[0].record.curve[0].valid_metric.unwrap();
+            let ensemble = pool.combine(&Mean).unwrap();
+            let list = MetricList::parse(&format!("rmse,{metric},mae")).unwrap();
+            let after = ensemble.on(&train).rows(&plan.runs[0].valid).metrics(&list).unwrap();
+            assert!(
+                (watched - after[1]).abs() < 1e-4 * after[1].abs(),
+                "{kind:?}, {metric}: {watched} {after:?}"
+            );
+            let mixture = ensemble.on(&train).rows(&plan.runs[0].valid).predict_distribution().unwrap();
+            let batch = train.batch(&plan.runs[0].valid, &CPU).unwrap();
+            let score = Score::registry().parse(metric).unwrap();
+            let weights: Vec<f64> = flat(&batch.weights.unwrap());
+            assert_eq!(mixture.score(score, &batch.targets, Some(&weights)).unwrap(), after[1], "{metric}");
+        }
+    }
+}
+
+/// A metric of distributions chooses another epoch than the loss may, and a resumed training the same.
+#[test]
+fn a_training_that_watches_a_metric_of_distributions_resumes_to_the_same_bytes() {
+    let rule = EarlyStopping::registry().parse("patience:1:metric=crps").unwrap();
+    let trainer = trainer(Output::Laplace).early_stopping(rule).epochs(2);
+    let plan = Bagging::new(1).validation(0.2);
+    assert!(interrupt_everywhere_on(&data(1), &trainer, &plan, Checkpoints::Epochs(1)) > 0);
+}
+
+#[test]
+fn metrics_of_distributions_are_refused_where_there_are_none() {
+    let train = data(1);
+    let watching = |kind: Output, metric: &str| {
+        let rule = EarlyStopping { metric: Some(metric.into()), ..EarlyStopping::default() };
+        let trainer = trainer(kind).early_stopping(rule).epochs(1);
+        let fitted = Session::new(&trainer, &train).fit(&Bagging::new(2).validation(0.2), 3);
+        fitted.map(|_| ()).unwrap_err().to_string()
+    };
+    let e = watching(Output::Logits, "crps");
+    assert!(e.contains("for the metric crps, must be a distribution, such as Output::Gaussian"), "{e}");
+    let e = watching(Output::Gaussian, "coverage:0.8");
+    assert!(e.contains("such as interval-score:0.8"), "{e}");
+
+    let gaussian = trainer(Output::Gaussian).epochs(1);
+    let pool = Session::new(&gaussian, &train).fit(&KFold::new(2), 3).unwrap();
+    let crps = || Metric::parse("crps").unwrap();
+    let words = "must be a metric of predicted values or probabilities here";
+    let refused = |e: candle_ensemble::Error| assert!(e.to_string().contains(words), "{e}");
+    refused(Leaderboard::of(&pool).metric(crps()).measure().unwrap_err());
+    refused(combine::registry().parse("ensemble-selection:criterion=crps").unwrap_err());
+    refused(pool.combine(&EnsembleSelection::new(3).criterion(crps())).map(|_| ()).unwrap_err());
+    let metrics = MetricList::parse("rmse,crps").unwrap();
+    let study = Study::new(Session::new(&gaussian, &train), &train).metrics(metrics.clone());
+    refused(study.strategy("k-fold", KFold::new(2)).combiner("mean", Mean).run(1).map(|_| ()).unwrap_err());
+    let e = pool.combine(&Median).unwrap().on(&train).metrics(&metrics).unwrap_err().to_string();
+    assert!(e.contains("the combiner of a mixture of distributions must be the mean"), "{e}");
 }
 
 #[test]

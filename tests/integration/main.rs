@@ -8,6 +8,7 @@ mod cases;
 mod collecting;
 mod combine;
 mod common;
+mod conformal;
 mod conformance;
 mod corpus;
 mod diagnosing;

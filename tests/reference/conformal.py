@@ -10,7 +10,7 @@ import warnings
 
 import mapie
 import numpy as np
-from mapie.classification import SplitConformalClassifier
+from mapie.classification import CrossConformalClassifier, SplitConformalClassifier
 from mapie.conformity_scores import RAPSConformityScore, ResidualNormalisedScore
 from mapie.regression import (
     ConformalizedQuantileRegressor,
@@ -22,6 +22,7 @@ from mapie.subsample import Subsample
 from scipy.stats import binomtest
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.model_selection import BaseCrossValidator, KFold, LeaveOneOut
+from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeRegressor
 
 warnings.filterwarnings("ignore")
@@ -59,6 +60,16 @@ class Probabilities(ClassifierMixin, BaseEstimator):
 
     def predict(self, x):
         return np.asarray(x).argmax(axis=1)
+
+
+class Rounded(GaussianNB):
+    """Predicts probabilities of few digits, none of them 0."""
+
+    def predict_proba(self, x):
+        p = super().predict_proba(x) ** 0.5 + 0.01
+        p = np.round(p / p.sum(axis=1, keepdims=True), 4)
+        p[:, -1] = np.round(1 - p[:, :-1].sum(axis=1), 4)
+        return p
 
 
 class Repeated(BaseCrossValidator):
@@ -271,6 +282,40 @@ def classes():
     }
 
 
+def cross_classes():
+    """CV+ for classes.
+
+    A class is in the set of Romano et al. 2020 where fewer than (1 - alpha)(n + 1) rows have a lower score. MAPIE's rule is
+    `at least alpha (n - 1) rows have no lower score` for LAC, and `at most (1 - alpha)(n + 1) rows have a lower or equal
+    score` for APS with the last label. For 40 rows and these alphas the rules are one, but for classes that are the least
+    probable ones: their score of 1 equals that of rows whose label is the least probable one.
+    """
+    x, new = rng.normal(size=(40, 2)), rng.normal(size=(20, 2))
+    logits = 3 * x @ [[1, 0, -1], [0, 1, -1]]
+    y = np.array([rng.choice(3, p=np.exp(row) / np.exp(row).sum()) for row in logits])
+    folds, cases = KFold(5), []
+    for score in ["lac", "aps"]:
+        for alpha in ALPHAS:
+            Replay.queue = [np.zeros(40)]
+            model = CrossConformalClassifier(
+                Rounded(), confidence_level=1 - alpha, conformity_score=score, cv=folds, random_state=Replay(0)
+            ).fit_conformalize(x, y)
+            last = {"include_last_label": True} if score == "aps" else {}
+            found = model.predict_set(new, conformity_score_params=last, agg_scores="crossval")[1][:, :, 0]
+            members = model._mapie_classifier.estimator_.estimators_
+            cases.append({"score": score, "alpha": alpha, "sets": listed(found.astype(int))})
+    held_out = np.full((5, 40, 3), np.nan)
+    for member, (_, rows) in enumerate(folds.split(x)):
+        held_out[member, rows] = members[member].predict_proba(x[rows])
+    return {
+        "members": 5,
+        "labels": listed(y),
+        "held_out": listed(held_out),
+        "new": listed(np.array([m.predict_proba(new) for m in members])),
+        "cases": cases,
+    }
+
+
 KEPT_ROWS = []
 split_data = RAPSConformityScore.split_data
 
@@ -302,6 +347,7 @@ if __name__ == "__main__":
         "regression": regression(),
         "cross": cross(),
         "classes": classes(),
+        "cross_classes": cross_classes(),
         "clopper_pearson": clopper_pearson(),
     }
     path = pathlib.Path(__file__).parents[2] / "src/conformal/tests/reference.json"

@@ -1,7 +1,7 @@
 //! Sets of classes of an ensemble.
 use super::{
     calibration::{check_complete, counted_rows, quantiles},
-    sets::{probabilities, ConformalSets},
+    sets::{probabilities, ConformalSets, Kind},
     CalibrationRows, ConformalMethod,
 };
 use crate::{
@@ -141,6 +141,6 @@ impl ConformalMethod for ClassSets {
         let quantiles = self.quantiles(&scores, &labels, &rows)?;
         let (by_class, randomized) = (self.by == By::Class, self.seed.is_some());
         let fitted = ClassConformal::of_quantiles(self.score, classes, quantiles, by_class, randomized);
-        Ok(ConformalSets::new(self.alpha, &rows, combiner, fitted, (self.empty, self.seed)))
+        Ok(ConformalSets::new(self.alpha, &rows, combiner, Kind::Split(fitted), (self.empty, self.seed)))
     }
 }

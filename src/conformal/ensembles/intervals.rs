@@ -1,8 +1,12 @@
 //! Intervals that are fitted for an ensemble.
-use super::calibration::{columns, of_output};
+use super::{
+    calibration::{columns, of_output},
+    quantile_intervals::ends,
+};
 use crate::{
     combine::{FittedCombiner, FittedOn},
-    conformal::{CrossConformal, PredictionInterval, ScoreQuantiles},
+    conformal::{CrossConformal, PredictionInterval, QuantileConformal, ScoreQuantiles},
+    distribution::Mixture,
     predictions::Predictions,
     uncertainty::ValueUncertainty,
     Error, HeldOut, Result,
@@ -11,7 +15,8 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Conformal intervals that are fitted for the members of an ensemble: what
-/// [`SplitIntervals`](super::SplitIntervals) and [`CrossIntervals`](super::CrossIntervals) become.
+/// [`SplitIntervals`](super::SplitIntervals), [`CrossIntervals`](super::CrossIntervals) and
+/// [`QuantileIntervals`](super::QuantileIntervals) become.
 ///
 /// [`Ensemble::predict_intervals`](crate::Ensemble::predict_intervals) applies them to new inputs. They are data and can be
 /// saved with serde, beside the ensemble's own file. They remember the task, the combiner and the number of members (with
@@ -51,6 +56,15 @@ pub struct ConformalIntervals {
 pub(super) enum Kind {
     Split { quantiles: Vec<ScoreQuantiles>, floor: Option<f64> },
     Cross(Vec<CrossConformal>),
+    Quantiles(OfQuantiles),
+}
+
+/// Corrections of the quantiles of a mixture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct OfQuantiles {
+    pub(super) fitted: Vec<QuantileConformal>,
+    /// The weights of the members in the mixture.
+    pub(super) weights: Vec<f64>,
 }
 
 impl ConformalIntervals {
@@ -76,12 +90,49 @@ impl ConformalIntervals {
         match &self.kind {
             Kind::Split { quantiles, .. } => quantiles.iter().any(ScoreQuantiles::by_group),
             Kind::Cross(_) => false,
+            Kind::Quantiles(OfQuantiles { fitted, .. }) => {
+                fitted.iter().flat_map(QuantileConformal::corrections).any(ScoreQuantiles::by_group)
+            }
         }
     }
 
     /// Whether the intervals are made of the predictions of members rather than slots.
     pub(crate) fn of_members(&self) -> bool {
         matches!(self.kind, Kind::Cross(_))
+    }
+
+    /// Whether the intervals are made of the distributions that the ensemble predicts, by
+    /// [`predict_distributions`](Self::predict_distributions).
+    #[must_use]
+    pub fn needs_distributions(&self) -> bool {
+        matches!(self.kind, Kind::Quantiles(_))
+    }
+
+    /// The intervals of `N` new rows, `(N, K, 2)` of type f64, from the distributions that the ensemble predicts, for
+    /// intervals of conformalized quantile regression. `groups` are the groups of the rows, where the corrections are
+    /// [by group](Self::by_group).
+    ///
+    /// # Errors
+    /// When the intervals are of another kind; when the number of outputs, or the number or the weights of the members, are
+    /// not those of the fit; when groups are missing or superfluous.
+    pub fn predict_distributions(&self, predicted: &Mixture, groups: Option<&[u32]>) -> Result<Tensor> {
+        let Kind::Quantiles(OfQuantiles { fitted, weights }) = &self.kind else {
+            let must = "those of QuantileIntervals, where distributions are given";
+            return Err(Error::invalid("the conformal intervals", must, "others"));
+        };
+        if predicted.outputs() != fitted.len() {
+            let must = format!("{}, as in the fit", fitted.len());
+            return Err(Error::invalid("the number of predicted values", must, predicted.outputs()));
+        }
+        if predicted.weights() != weights.as_slice() {
+            let must = format!("{weights:?}, as in the fit");
+            let got = format!("{:?}", predicted.weights());
+            return Err(Error::invalid("the weights of the members for conformal intervals", must, got));
+        }
+        let [lows, highs] = ends(predicted, self.alpha)?;
+        let outputs = fitted.iter().zip(lows.iter().zip(&highs));
+        let intervals = outputs.map(|(fitted, (low, high))| fitted.predict([low, high], groups));
+        table(&intervals.collect::<Result<Vec<_>>>()?)
     }
 
     /// The intervals of `N` new rows, `(N, K, 2)` of type f64: the lower and the upper end for each of `K` outputs, from the
@@ -93,7 +144,8 @@ impl ConformalIntervals {
     ///
     /// # Errors
     /// When the task, the combiner, or the number or names of members are not those of the fit; when a prediction is missing
-    /// or not finite; when groups are missing or superfluous.
+    /// or not finite; when groups are missing or superfluous; when the intervals
+    /// [need distributions](Self::needs_distributions).
     pub fn predict(
         &self,
         predictions: &Predictions,
@@ -102,6 +154,10 @@ impl ConformalIntervals {
     ) -> Result<Tensor> {
         check_fit("conformal intervals", &self.on, &self.combiner, predictions, combiner)?;
         match &self.kind {
+            Kind::Quantiles(_) => {
+                let must = "given to ConformalIntervals::predict_distributions, for intervals of quantiles";
+                Err(Error::invalid("the predicted distributions", must, "missing"))
+            }
             Kind::Split { quantiles, floor } => {
                 let combined = columns(&combiner.combine(predictions)?)?;
                 let scales = floor.map(|floor| scales(predictions, combiner, floor)).transpose()?;

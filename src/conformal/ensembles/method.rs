@@ -11,7 +11,8 @@ pub enum CalibrationRows {
 }
 
 /// A method of conformal prediction, before it is fitted: [`SplitIntervals`](super::SplitIntervals),
-/// [`CrossIntervals`](super::CrossIntervals) or [`ClassSets`](super::ClassSets).
+/// [`QuantileIntervals`](super::QuantileIntervals), [`CrossIntervals`](super::CrossIntervals),
+/// [`ClassSets`](super::ClassSets) or [`CrossSets`](super::CrossSets).
 ///
 /// [`Pool::conformal`](crate::Pool::conformal) fits it on rows of the pool's own data, and
 /// [`OnDataset::conformal`](crate::OnDataset::conformal) on those of a data set that was kept for calibration.
@@ -38,6 +39,12 @@ pub trait ConformalMethod {
 
     /// Which rows it is calibrated on.
     fn calibration_rows(&self) -> CalibrationRows;
+
+    /// Whether it is fitted on the distributions that the ensemble predicts ([`HeldOut::distributions`]). It is then calibrated
+    /// on rows that no member has seen.
+    fn needs_distributions(&self) -> bool {
+        false
+    }
 
     /// Fits on held-out predictions of members whose predictions are combined by `combiner`. The combiner must not be
     /// fitted on these rows.

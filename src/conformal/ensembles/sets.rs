@@ -2,18 +2,19 @@
 use super::intervals::check_fit;
 use crate::{
     combine::{FittedCombiner, FittedOn},
-    conformal::{ClassConformal, ClassProbabilities, EmptySets, PredictionSets},
+    conformal::{ClassConformal, ClassProbabilities, CrossClassConformal, EmptySets, PredictionSets},
     predictions::Predictions,
-    HeldOut, Result, Seed,
+    Error, HeldOut, Result, Seed,
 };
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// Conformal sets of classes that are fitted for the members of an ensemble: what [`ClassSets`](super::ClassSets) becomes.
+/// Conformal sets of classes that are fitted for the members of an ensemble: what [`ClassSets`](super::ClassSets) and
+/// [`CrossSets`](super::CrossSets) become.
 ///
 /// [`Ensemble::predict_sets`](crate::Ensemble::predict_sets) applies them to new inputs. They are data and can be saved with
-/// serde, beside the ensemble's own file. They remember the classes, the combiner and the number of members, and refuse
-/// predictions of others.
+/// serde, beside the ensemble's own file. They remember the classes, the combiner and the number of members (with the names
+/// of the members, where they are known), and refuse predictions of others.
 ///
 /// # Examples
 /// ```
@@ -35,9 +36,17 @@ pub struct ConformalSets {
     rows: usize,
     combiner: String,
     on: FittedOn,
-    fitted: ClassConformal,
+    kind: Kind,
     empty: EmptySets,
     seed: Option<Seed>,
+}
+
+/// The fit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    Split(ClassConformal),
+    Cross(CrossClassConformal),
 }
 
 impl ConformalSets {
@@ -45,11 +54,11 @@ impl ConformalSets {
         alpha: f64,
         rows: &HeldOut,
         combiner: &dyn FittedCombiner,
-        fitted: ClassConformal,
+        kind: Kind,
         (empty, seed): (EmptySets, Option<Seed>),
     ) -> Self {
         let (on, combiner, rows) = (FittedOn::new(rows), combiner.name(), rows.rows().len());
-        Self { alpha, rows, combiner, on, fitted, empty, seed }
+        Self { alpha, rows, combiner, on, kind, empty, seed }
     }
 
     /// The share of rows whose class the sets may miss.
@@ -64,20 +73,31 @@ impl ConformalSets {
         self.rows
     }
 
-    /// The score of the classes and its quantiles.
+    /// The score of the classes and its quantiles; `None` for cross-conformal sets, which have no common quantile.
     #[must_use]
-    pub fn fitted(&self) -> &ClassConformal {
-        &self.fitted
+    pub fn fitted(&self) -> Option<&ClassConformal> {
+        match &self.kind {
+            Kind::Split(fitted) => Some(fitted),
+            Kind::Cross(_) => None,
+        }
     }
 
     /// Whether the sets need the numbers of the groups of new rows.
     #[must_use]
     pub fn by_group(&self) -> bool {
-        self.fitted.by_group()
+        self.fitted().is_some_and(ClassConformal::by_group)
+    }
+
+    /// Whether the sets are made of the predictions of members rather than slots.
+    pub(crate) fn of_members(&self) -> bool {
+        matches!(self.kind, Kind::Cross(_))
     }
 
     /// The sets of new rows, from the predictions of all slots, which `combiner` combines. `groups` are the groups of the
     /// rows, where the quantiles are [by group](Self::by_group).
+    ///
+    /// For cross-conformal sets, the predictions are those of the members
+    /// ([`Pool::predictions_per_member`](crate::Pool::predictions_per_member)).
     ///
     /// # Errors
     /// When the classes, the combiner, or the number of members are not those of the fit; when a prediction is missing or no
@@ -89,14 +109,24 @@ impl ConformalSets {
         groups: Option<&[u32]>,
     ) -> Result<PredictionSets> {
         check_fit("conformal sets", &self.on, &self.combiner, predictions, combiner)?;
-        let values = probabilities(&combiner.combine(predictions)?)?;
-        let values = ClassProbabilities::new(&values, self.on.task().width())?;
         // The draws of new rows are not those of the calibration rows.
-        self.fitted.predict(&values, groups, self.empty, self.seed)
+        match &self.kind {
+            Kind::Split(fitted) => {
+                let values = probabilities(&combiner.combine(predictions)?)?;
+                let values = ClassProbabilities::new(&values, self.on.task().width())?;
+                fitted.predict(&values, groups, self.empty, self.seed)
+            }
+            Kind::Cross(_) if groups.is_some() => {
+                Err(Error::invalid("groups of the new rows", "left out, as the fit had none", "given"))
+            }
+            Kind::Cross(fitted) => {
+                fitted.predict(&probabilities(predictions.values())?, self.empty, self.seed)
+            }
+        }
     }
 }
 
-/// Combined probabilities as numbers, row by row.
+/// Probabilities as numbers, row by row.
 pub(super) fn probabilities(combined: &Tensor) -> Result<Vec<f64>> {
     Ok(combined.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
 }

@@ -3,6 +3,7 @@ use crate::{
     combine::{FittedCombiner, Mean, Median, Weighted},
     conformal::*,
     data::Task,
+    distribution::{Levels, Mixture},
     predictions::Predictions,
     HeldOut, Seed,
 };
@@ -151,13 +152,130 @@ fn sets_are_those_of_the_combined_probabilities() {
                     let found = method.fit(&rows, &Mean).unwrap();
                     assert!(!found.by_group() && found.rows() == 60 && found.alpha() == 0.2);
                     let exact = ClassConformal::fit(score, &p, &labels, condition, 0.2, seed).unwrap();
-                    assert_eq!(found.fitted(), &exact);
+                    assert_eq!(found.fitted(), Some(&exact));
                     let exact = exact.predict(&new_p, None, empty, seed).unwrap();
                     assert_eq!(found.predict(&new, &Mean, None).unwrap(), exact);
                 }
             }
         }
     }
+}
+
+/// Every slot leaves some rows out.
+#[test]
+fn cross_conformal_sets_are_those_of_the_table_of_the_members() {
+    let (old, new, labels) = (classes(5, 40, "old"), classes(5, 25, "new"), labels(40));
+    let covered: Vec<u8> = (0..5 * 40).map(|at| u8::from((at % 40 + at / 40) % 3 > 0)).collect();
+    let mask = Tensor::from_slice(&covered, (5, 40), &CPU).unwrap();
+    let some = Predictions::partial(old.values().clone(), mask, old.task()).unwrap();
+    let rows = HeldOut::from_predictions(&some, &Tensor::new(&labels[..], &CPU).unwrap()).unwrap();
+    let mut table = column_free(old.values());
+    let of_rows = table.chunks_exact_mut(3).zip(&covered);
+    of_rows.filter(|(_, covered)| **covered == 0).for_each(|(p, _)| p.fill(f64::NAN));
+    for score in [ClassScore::Lac, ClassScore::Aps, ClassScore::Raps { lambda: 0.1, k_reg: 1 }] {
+        for seed in [None, Some(Seed::from(5))] {
+            for empty in [EmptySets::Keep, EmptySets::MostProbable] {
+                let method = CrossSets::new(0.3).score(score).empty(empty);
+                let method = seed.map_or(method, |seed| method.randomized(seed));
+                let found = method.fit(&rows, &Mean).unwrap();
+                assert!(!found.by_group() && found.fitted().is_none());
+                assert_eq!((found.rows(), found.alpha()), (40, 0.3));
+                let exact = CrossClassConformal::fit(score, &table, 5, 3, &labels, 0.3, seed).unwrap();
+                let exact = exact.predict(&column_free(new.values()), empty, seed).unwrap();
+                let text = serde_json::to_string(&found).unwrap();
+                let read: ConformalSets = serde_json::from_str(&text).unwrap();
+                for found in [&found, &read] {
+                    assert_eq!(found.predict(&new, &Mean, None).unwrap(), exact);
+                }
+                assert!(found.predict(&new, &Mean, Some(&[0; 25])).is_err());
+            }
+        }
+    }
+    let error = |method: CrossSets, rows: &HeldOut, combiner: &dyn FittedCombiner| {
+        method.fit(rows, combiner).unwrap_err().to_string()
+    };
+    let rule = error(CrossSets::new(0.1), &rows, &Weighted::new(&[1.; 5]).unwrap());
+    assert!(rule.contains("combiner of cross-conformal sets must be the mean, which is known"), "{rule}");
+    let grouped = rows.clone().with_groups((0..40).collect()).unwrap();
+    assert!(error(CrossSets::new(0.1), &grouped, &Mean).contains("not exchangeable (ClassSets takes groups)"));
+    assert!(error(CrossSets::new(1.), &rows, &Mean).contains("alpha"));
+    let y = targets(20, 1);
+    let of_values = HeldOut::from_predictions(&values(3, 20, 1, "old"), &y).unwrap();
+    assert!(error(CrossSets::new(0.1), &of_values, &Mean).contains("must be classification"));
+}
+
+/// Members that predict the quantiles 0.1, 0.5 and 0.9 of two outputs.
+fn mixture(rows: usize, name: &str, weights: &[f64]) -> Mixture {
+    let levels = Levels::new(&[0.1, 0.5, 0.9]).unwrap();
+    let quantiles = Tensor::from_vec(draws(name, 2 * rows * 2 * 3), (2, rows, 2, 3), &CPU).unwrap();
+    Mixture::of_quantiles(levels, &quantiles).unwrap().with_weights(weights).unwrap()
+}
+
+#[test]
+fn intervals_of_quantiles_are_those_of_the_quantiles_of_the_mixture() {
+    let (old, new, y) = (mixture(40, "old", &[3., 1.]), mixture(9, "new", &[3., 1.]), targets(40, 2));
+    let means = |mixture: &Mixture| {
+        let means = mixture.mean().unwrap().unsqueeze(0).unwrap();
+        Predictions::new(means, Task::Regression { outputs: 2 }).unwrap()
+    };
+    let rows = HeldOut::from_predictions(&means(&old), &y).unwrap();
+    let missing = QuantileIntervals::new(0.2).fit(&rows, &Mean).unwrap_err().to_string();
+    assert!(missing.contains("HeldOut::with_distributions"), "{missing}");
+    let rows = rows.with_distributions(old.clone()).unwrap();
+    assert!(
+        QuantileIntervals::new(0.2).needs_distributions() && !SplitIntervals::new(0.2).needs_distributions()
+    );
+    for correction in [QuantileCorrection::Symmetric, QuantileCorrection::Asymmetric] {
+        let fitted = QuantileIntervals::new(0.2).correction(correction).fit(&rows, &Mean).unwrap();
+        assert_eq!((fitted.alpha(), fitted.rows(), fitted.by_group()), (0.2, 40, false));
+        let text = serde_json::to_string(&fitted).unwrap();
+        let read: ConformalIntervals = serde_json::from_str(&text).unwrap();
+        let found = lists(&read.predict_distributions(&new, None).unwrap(), 2);
+        for (output, found) in found.into_iter().enumerate() {
+            let [l, h, new_l, new_h] = [(&old, 0.1), (&old, 0.9), (&new, 0.1), (&new, 0.9)]
+                .map(|(mixture, p)| column(&mixture.quantile(p).unwrap(), output));
+            let exact = QuantileConformal::fit([&l, &h], &column(&y, output), None, correction, 0.2).unwrap();
+            assert_eq!(found, exact.predict([&new_l, &new_h], None).unwrap());
+        }
+        // A row of weight 0 does not count, nor do its distributions.
+        let mut weights = [1f64; 40];
+        weights[7] = 0.;
+        let weighted = rows.clone().with_weights(&Tensor::new(&weights, &CPU).unwrap()).unwrap();
+        let kept: Vec<u32> = (0..40).filter(|row| *row != 7).collect();
+        let method = QuantileIntervals::new(0.2).correction(correction);
+        let of = |rows: &HeldOut| {
+            let fitted = method.fit(rows, &Mean).unwrap();
+            fitted.predict_distributions(&new, None).unwrap().to_vec3::<f64>().unwrap()
+        };
+        assert_eq!(of(&weighted), of(&rows.select(&kept).unwrap()));
+    }
+    // Groups as units, and corrections by group.
+    let groups: Vec<u32> = (0..40).map(|row| row % 4).collect();
+    let grouped = rows.clone().with_groups(groups.clone()).unwrap();
+    let by_group = QuantileIntervals::new(0.2).by_group().fit(&grouped, &Mean).unwrap();
+    assert!(by_group.by_group() && by_group.predict_distributions(&new, None).is_err());
+    let found = lists(&by_group.predict_distributions(&new, Some(&[1; 9])).unwrap(), 2);
+    let of_group: Vec<u32> = (0..40).filter(|row| row % 4 == 1).collect();
+    let alone = QuantileIntervals::new(0.2).fit(&rows.select(&of_group).unwrap(), &Mean).unwrap();
+    assert_eq!(found, lists(&alone.predict_distributions(&new, None).unwrap(), 2));
+    let units = QuantileIntervals::new(0.2).fit(&grouped, &Mean).unwrap();
+    let width = |fitted: &ConformalIntervals| {
+        lists(&fitted.predict_distributions(&new, None).unwrap(), 2)[0][0].width()
+    };
+    // Four groups are too few for a finite quantile at 0.1, and forty rows are not.
+    let few = QuantileIntervals::new(0.1).fit(&grouped, &Mean).unwrap();
+    assert_eq!(width(&few), f64::INFINITY);
+    assert!(width(&units).is_finite());
+
+    let fitted = QuantileIntervals::new(0.2).fit(&rows, &Mean).unwrap();
+    let e = fitted.predict_distributions(&mixture(9, "new", &[1., 1.]), None).unwrap_err().to_string();
+    assert!(e.contains("must be [0.75, 0.25], as in the fit, but is [0.5, 0.5]"), "{e}");
+    let e = fitted.predict(&means(&new), &Mean, None).unwrap_err().to_string();
+    assert!(e.contains("ConformalIntervals::predict_distributions"), "{e}");
+    let split = SplitIntervals::new(0.2).fit(&rows, &Mean).unwrap();
+    assert!(split.predict_distributions(&new, None).unwrap_err().to_string().contains("QuantileIntervals"));
+    assert!(rows.clone().with_distributions(new).is_err());
+    assert!(rows.select_slots(&[0]).unwrap().distributions().is_none() || rows.predictions().slots() == 1);
 }
 
 fn column_free(table: &Tensor) -> Vec<f64> {

@@ -301,3 +301,78 @@ fn jackknife_plus_and_its_relatives_are_near_the_nominal_coverage() {
         assert!(minmax >= plus && minmax >= 0.9 - tolerance(40, 37), "{minmax} {plus}");
     }
 }
+
+/// Points of three classes with centres of their own, `(x, y)`, and their labels.
+fn points(rng: &mut ChaCha8Rng, count: usize) -> (Vec<[f64; 2]>, Vec<u32>) {
+    const CENTRES: [[f64; 2]; 3] = [[0.0, 0.0], [1.2, 0.0], [0.4, 1.1]];
+    let noise = |rng: &mut ChaCha8Rng| (0..6).map(|_| rng.random::<f64>() - 0.5).sum::<f64>();
+    let point = |_| {
+        let label = rng.random_range(0..3u32);
+        let point = CENTRES[label as usize].map(|centre| centre + noise(rng));
+        (point, label)
+    };
+    (0..count).map(point).unzip()
+}
+
+/// Probabilities by the distances from the means of the classes, which are fitted on the rows that are kept.
+fn centroids(x: &[[f64; 2]], labels: &[u32], kept: &[usize]) -> impl Fn(&[f64; 2]) -> [f64; 3] {
+    let mut sums = [[0.0; 3]; 3];
+    for ((x, label), n) in x.iter().zip(labels).zip(kept) {
+        let sum = &mut sums[*label as usize];
+        [sum[0], sum[1], sum[2]] = [sum[0] + *n as f64 * x[0], sum[1] + *n as f64 * x[1], sum[2] + *n as f64];
+    }
+    move |x| {
+        // A class without rows has its mean at 0.
+        let distance =
+            |sum: &[f64; 3]| (0..2).map(|i| (x[i] - sum[i] / sum[2].max(1.0)).powi(2)).sum::<f64>();
+        let exp = std::array::from_fn::<f64, 3, _>(|class| (-2.0 * distance(&sums[class])).exp());
+        exp.map(|e| e / exp.iter().sum::<f64>())
+    }
+}
+
+/// The share of covered rows over the draws, with empty sets kept, and the mean size of the sets.
+fn cross_class_coverage(counts: Counts, score: ClassScore, randomized: bool) -> (f64, f64) {
+    const NOT: [f64; 3] = [f64::NAN; 3];
+    let mut sizes = 0.0;
+    let covered = mean(|rng| {
+        let ((x, labels), (new_x, new_labels)) = (points(rng, 40), points(rng, NEW));
+        let (mut held_out, mut predictions) = (vec![], vec![]);
+        let counts = counts(rng, 40);
+        for counts in &counts {
+            let fitted = centroids(&x, &labels, counts);
+            held_out.extend((0..40).flat_map(|row| if counts[row] > 0 { NOT } else { fitted(&x[row]) }));
+            predictions.extend(new_x.iter().flat_map(&fitted));
+        }
+        let seed = randomized.then(|| Seed::from(rng.random::<u64>()));
+        let fitted = CrossClassConformal::fit(score, &held_out, counts.len(), 3, &labels, 0.1, seed).unwrap();
+        let sets = fitted.predict(&predictions, EmptySets::Keep, seed).unwrap();
+        sizes += mean_set_size(&sets).unwrap() / DRAWS as f64;
+        share(&sets.contain(&new_labels).unwrap())
+    });
+    (covered, sizes)
+}
+
+/// As for intervals: the guarantee is 0.8 or a little less, and the coverage of stable fits is close to the nominal one. The
+/// label is the least probable class of more than a tenth of the rows, and its score of 1 is that of such a class in each new
+/// row, so scores of APS that are not randomized cover more.
+#[test]
+fn sets_of_cross_validation_and_bagging_are_near_the_nominal_coverage() {
+    let leave_one_out: Counts = |_, rows| folds(rows, rows);
+    let ten_folds: Counts = |_, rows| folds(10, rows);
+    let near_nominal = tolerance(40, 37) + 0.01;
+    let raps = ClassScore::Raps { lambda: 0.1, k_reg: 1 };
+    for counts in [leave_one_out, ten_folds, bootstrap as Counts] {
+        for (score, randomized) in
+            [(ClassScore::Lac, false), (ClassScore::Aps, true), (ClassScore::Aps, false), (raps, true)]
+        {
+            let (covered, size) = cross_class_coverage(counts, score, randomized);
+            match (score, randomized) {
+                (ClassScore::Aps, false) => {
+                    assert!((37.0 / 41.0 - near_nominal..0.96).contains(&covered), "{covered}")
+                }
+                _ => near(covered, 37.0 / 41.0, near_nominal),
+            }
+            assert!((1.0..2.5).contains(&size), "{size}");
+        }
+    }
+}

@@ -1,3 +1,4 @@
 mod coverage_rates;
 mod cross;
+mod cross_classes;
 mod reference;

@@ -238,6 +238,35 @@ fn what_does_not_fit_is_named() {
     }
 }
 
+/// Rows of mixtures of every kind, against mixtures of the same numbers in another order.
+#[test]
+fn rows_are_selected_with_all_their_numbers() {
+    let numbers = |rows: &[u32], from: f64| {
+        let numbers = (0..2).flat_map(|member: u32| {
+            rows.iter().flat_map(move |row| (0..6).map(move |i| from + f64::from(row * 12 + member * 6 + i)))
+        });
+        Tensor::from_iter(numbers, CPU).unwrap().reshape((2, rows.len(), 2, 3)).unwrap()
+    };
+    let levels = Levels::new(&[0.2, 0.5, 0.9]).unwrap();
+    let components = |rows: &[u32]| {
+        let [shares, locations, scales] = [0.5, 1., 2.].map(|from| numbers(rows, from));
+        Mixture::of_components(Family::Laplace, &shares, &locations, &scales).unwrap()
+    };
+    let located = |rows: &[u32]| {
+        let [locations, scales] = [1., 2.].map(|from| numbers(rows, from).sum(3).unwrap());
+        Mixture::new(Family::Gaussian, &locations, &scales).unwrap()
+    };
+    let quantiles = |rows: &[u32]| Mixture::of_quantiles(levels, &numbers(rows, 1.)).unwrap();
+    let kinds: [&dyn Fn(&[u32]) -> Mixture; 3] = [&components, &located, &quantiles];
+    for kind in kinds {
+        let all = kind(&[0, 1, 2, 3]).with_weights(&[3., 1.]).unwrap();
+        let some = all.select_rows(&[2, 0, 2]).unwrap();
+        assert_eq!(some, kind(&[2, 0, 2]).with_weights(&[3., 1.]).unwrap());
+        assert!(all.select_rows(&[4]).unwrap_err().to_string().contains("must be below 4, but is 4"));
+        assert!(all.select_rows(&[]).is_err());
+    }
+}
+
 fn family() -> impl Strategy<Value = Family> {
     let t = (2.1..40f64).prop_map(|degrees_of_freedom| Family::StudentT { degrees_of_freedom });
     prop_oneof![Just(Family::Gaussian), Just(Family::Laplace), t]

@@ -26,7 +26,7 @@ pub(crate) struct TestRows {
 
 impl TestRows {
     pub(crate) fn of(test: &dyn Dataset, scaler: Option<&Scaler>, metrics: MetricList) -> Result<Self> {
-        metrics.check(test.task())?;
+        metrics.check_of_predictions(test.task())?;
         let rows: Rows = (0..test.rows() as u32).collect();
         let scored = Arc::new(ScoredRows::read(test, &rows)?);
         let (targets, task) = (scored.targets.clone(), test.task());

@@ -151,6 +151,7 @@ impl<'a, L: Learner> TrainingSizeCurve<'a, L> {
     pub fn run(&self, seed: impl Into<Seed>) -> Result<TrainingSizeReport> {
         let seed = seed.into();
         self.check()?;
+        self.metric.as_ref().map_or(Ok(()), Metric::check_of_predictions)?;
         let splits = (0..self.repeats as u64)
             .map(|r| Split::of(self.data, self.held_out, seed.nth("repeat", r).child("split")));
         let splits = splits.collect::<Result<Vec<_>>>()?;

@@ -181,6 +181,7 @@ impl<'a, N: Network> TransferStudy<'a, N> {
     pub fn run(&self, seed: impl Into<Seed>) -> Result<TransferReport> {
         let seed = seed.into();
         self.check()?;
+        self.metric.as_ref().map_or(Ok(()), Metric::check_of_predictions)?;
         let sources = self.sources(seed)?;
         let (train, test, test_rows) = match self.test {
             Some(test) => ((0..self.target.rows() as u32).collect(), test, (0..test.rows() as u32).collect()),

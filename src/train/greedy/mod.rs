@@ -18,7 +18,9 @@ use crate::{
     store::checkpoint::LoopState,
     train::{
         fit::check_output,
-        trainer::{check_scaling, check_soft_targets, fit_scaling, Training, NO_CUSTOM, SETTINGS},
+        trainer::{
+            check_scaling, check_soft_targets, check_watched, fit_scaling, Training, NO_CUSTOM, SETTINGS,
+        },
         transfer::Freezing,
         EarlyStopping, Freeze, Learner, Loss, Optimizer, Retrain, Run, SharedBuild, TrainConfig,
     },
@@ -491,6 +493,6 @@ impl Learner for GreedyPretraining {
             let must = format!("from epoch {complete} on, in the last step, before which layers are missing");
             return Err(Error::invalid("the epoch in which a member is collected", must, epoch));
         }
-        self.watched()?.map_or(Ok(()), |metric| metric.check_task(data.task()))
+        self.watched()?.map_or(Ok(()), |metric| check_watched(&metric, self.output, data.task()))
     }
 }

@@ -26,7 +26,8 @@ use serde::{Deserialize, Serialize};
 /// the member, so its record counts them as seen, and no held-out prediction uses them.
 ///
 /// `metric` names a metric that is watched in place of the loss, as text for
-/// [`metrics::registry`](crate::metrics::registry()): `"accuracy"`, `"roc-auc"`, `"pinball:0.9"`. The metric
+/// [`metrics::registry`](crate::metrics::registry()): `"accuracy"`, `"roc-auc"`, `"pinball:0.9"`, and for networks
+/// that put out distributions `"crps"` or `"interval-score:0.9"`. The metric
 /// says whether higher is better. It is computed from the network's predictions (probabilities for classes)
 /// for all validation rows together, with their weights if the data has any, and recorded as
 /// [`EpochRecord::valid_metric`](crate::store::EpochRecord::valid_metric). A metric of your own is set with

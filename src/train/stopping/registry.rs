@@ -11,7 +11,7 @@ const EPOCHS: &[Argument] = &[
 ];
 const OF_CRITERIA: &[Argument] = &[
     Argument::new("restore-best", "true", "Whether the member gets the weights of the best epoch"),
-    Argument::optional("metric", "The metric that is watched in place of the loss"),
+    Argument::optional("metric", "The metric that is watched in place of the loss").nested(),
     Argument::new("start-epoch", "0", "Epochs at the start that do not count"),
     Argument::optional("baseline", "The value that the run has to beat"),
     Argument::new("again", "false", "Whether the network is trained again on all rows"),
@@ -27,6 +27,8 @@ impl EarlyStopping {
     /// let rule = EarlyStopping::registry().parse("patience:5:metric=accuracy:again=true")?;
     /// assert_eq!((rule.patience, rule.metric.as_deref()), (5, Some("accuracy")));
     /// assert_eq!(rule.then, Retrain::FromScratch);
+    /// let rule = EarlyStopping::registry().parse("patience:metric=interval-score:0.8")?;
+    /// assert_eq!(rule.metric.as_deref(), Some("interval-score:0.8"));
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     #[must_use]

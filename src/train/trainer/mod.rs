@@ -18,6 +18,7 @@ pub(crate) use config::SETTINGS;
 pub(crate) use custom::{Custom, NO_CUSTOM};
 pub(crate) use scaling::{check as check_scaling, fit as fit_scaling};
 pub(crate) use training::{check_soft_targets, optimizer, scalar, Training};
+pub(crate) use validation::check_watched;
 
 use crate::{
     codec,
@@ -615,6 +616,6 @@ impl<N: Network> Learner for Trainer<N> {
         check_soft_targets(&config, run, data, self.networks.output)?;
         self.transforms.check()?;
         self.fits.check()?;
-        self.watched(&config)?.map_or(Ok(()), |metric| metric.check_task(data.task()))
+        self.watched(&config)?.map_or(Ok(()), |metric| check_watched(&metric, self.networks.output, data.task()))
     }
 }

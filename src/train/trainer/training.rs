@@ -356,7 +356,9 @@ impl<'t, N: Network> Training<'t, N> {
             return Ok(None);
         }
         let mut meter = EpochMeter::new(run.task());
-        let mut watched = self.watched.as_ref().map(|metric| ValidationRows::new(metric, self.kind));
+        let watched = self.watched.as_ref();
+        let watched = watched.map(|metric| ValidationRows::new(metric, self.kind, self.task, &self.scalings));
+        let mut watched = watched.transpose()?;
         for (rows, batch) in run.validation_batches(EVALUATION_BATCH) {
             let (batch, flat) = FlatTargets::flattened(batch?, run.positions())?;
             let seen = self.scaled(&batch)?;
@@ -374,10 +376,10 @@ impl<'t, N: Network> Training<'t, N> {
                              is not, or its loss is beyond the range of its type";
                 return Err(run.not_finite("the validation loss".into(), loss, &when, cause));
             }
-            let output = self.unscaled(&output)?;
-            meter.add(loss, &output, &batch)?;
+            let unscaled = self.unscaled(&output)?;
+            meter.add(loss, &unscaled, &batch)?;
             if let Some(watched) = &mut watched {
-                watched.add(&output, &batch, run.task())?;
+                watched.add(&output, &unscaled, &batch)?;
             }
         }
         let (loss, metric) = meter.finish().ok_or_else(|| no_weight("validation"))?;

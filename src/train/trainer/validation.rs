@@ -1,6 +1,6 @@
 //! The metric that early stopping watches, over the validation rows.
 use crate::{
-    data::{Batch, Task},
+    data::{Batch, FittedScalings, Task},
     metrics::Metric,
     network::{Output, Scale},
     train::Run,
@@ -8,30 +8,48 @@ use crate::{
 };
 use candle_core::{DType, Device, Tensor};
 
+/// Checks that a metric can be watched of networks with this output.
+pub(crate) fn check_watched(metric: &Metric, output: Output, task: Task) -> Result<()> {
+    metric.check_orders()?;
+    output.check_metric(metric, task)
+}
+
 /// The network's predictions for the validation rows added so far, with their targets and weights.
 pub(super) struct ValidationRows<'m> {
     metric: &'m Metric,
-    /// What the network outputs for classes.
+    /// What the network outputs.
     kind: Output,
+    task: Task,
+    /// Shift and scale of each target, where the metric is one of distributions.
+    targets_of: Option<Vec<(f64, f64)>>,
+    /// Probabilities or values, or the parameters of distributions, `(B, W)`.
     predictions: Vec<Tensor>,
     targets: Vec<Tensor>,
     weights: Vec<f64>,
 }
 
 impl<'m> ValidationRows<'m> {
-    pub(super) fn new(metric: &'m Metric, kind: Output) -> Self {
-        Self { metric, kind, predictions: vec![], targets: vec![], weights: vec![] }
+    pub(super) fn new(
+        metric: &'m Metric,
+        kind: Output,
+        task: Task,
+        scalings: &FittedScalings,
+    ) -> Result<Self> {
+        let targets_of = metric.needs_distributions().then(|| scalings.affine_targets(task.width()));
+        let (predictions, targets, weights) = (vec![], vec![], vec![]);
+        Ok(Self { metric, kind, task, targets_of: targets_of.transpose()?, predictions, targets, weights })
     }
 
-    /// Adds a batch with the network's output for it.
-    pub(super) fn add(&mut self, output: &Tensor, batch: &Batch, task: Task) -> Result<()> {
+    /// Adds a batch with the network's output for it, as it is, and in the targets' own units with means in place of
+    /// distributions.
+    pub(super) fn add(&mut self, output: &Tensor, unscaled: &Tensor, batch: &Batch) -> Result<()> {
         let targets = batch.targets.to_device(&Device::Cpu)?;
-        // A distribution has been replaced by its mean.
-        let predictions = self.kind.prediction(output, task, Scale::Probability)?.to_device(&Device::Cpu)?;
-        self.predictions.push(match task {
+        let values = || self.kind.prediction(unscaled, self.task, Scale::Probability)?.to_device(&Device::Cpu);
+        self.predictions.push(match (&self.targets_of, self.task) {
+            (Some(targets_of), _) => self.kind.parameters(output, targets_of)?,
             // One output `(B, 1)` may have the targets `(B,)`.
-            Task::Regression { .. } => predictions.reshape(targets.shape())?,
-            Task::Classification { .. } => predictions,
+            (None, Task::Regression { .. }) => values()?.reshape(targets.shape())?,
+            (None, Task::Classification { .. }) => values()?,
         });
         self.targets.push(targets);
         if let Some(weights) = &batch.weights {
@@ -44,7 +62,13 @@ impl<'m> ValidationRows<'m> {
     pub(super) fn finish(self, run: &Run<'_>, epoch: usize) -> Result<f64> {
         let (predictions, targets) = (Tensor::cat(&self.predictions, 0)?, Tensor::cat(&self.targets, 0)?);
         let weights = (!self.weights.is_empty()).then_some(self.weights.as_slice());
-        let value = self.metric.compute(&predictions, &targets, weights)?;
+        let value = match self.targets_of {
+            None => self.metric.compute(&predictions, &targets, weights)?,
+            Some(_) => {
+                let predicted = self.kind.mixture(&predictions.unsqueeze(0)?, self.task.width())?;
+                self.metric.compute_distributions(&predicted, &targets, weights)?
+            }
+        };
         if value.is_nan() {
             let when = format!("in the validation after epoch {epoch}");
             let what = format!("the metric {} of the validation rows", self.metric.name());

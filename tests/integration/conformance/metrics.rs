@@ -1,7 +1,10 @@
 //! What every metric of the registry must do.
 use super::CPU;
 use candle_core::Tensor;
-use candle_ensemble::metrics::{self, Metric};
+use candle_ensemble::{
+    distribution::{Family, Mixture},
+    metrics::{self, Metric},
+};
 
 /// For classes: good predictions, bad ones, targets. For values: the same.
 fn rows(values: bool) -> (Tensor, Tensor, Tensor) {
@@ -19,10 +22,13 @@ fn rows(values: bool) -> (Tensor, Tensor, Tensor) {
     (one_hot(0), one_hot(1), Tensor::new(ids, &CPU).unwrap())
 }
 
-/// Every metric with the predictions and targets of its task.
+/// Every metric of predictions with the predictions and targets of its task.
 fn each(check: impl Fn(&str, &Metric, (Tensor, Tensor, Tensor))) {
     for entry in metrics::registry().entries() {
         let metric = metrics::registry().parse(entry.name()).unwrap();
+        if metric.needs_distributions() {
+            continue;
+        }
         let (perfect, wrong, targets) = rows(entry.tasks().regression());
         match entry.name() {
             // Of three classes the true one is always among the five most probable.
@@ -74,5 +80,50 @@ fn numbers_of_rows_that_differ_are_refused() {
         assert!(metric.compute(&perfect, &fewer, None).is_err(), "{name}");
         let nan = (&perfect * f64::NAN).unwrap();
         assert!(metric.compute(&nan, &targets, None).is_err(), "{name}");
+    });
+}
+
+/// Every metric of distributions, for distributions around the targets, for others, and with the targets.
+fn each_of_distributions(check: impl Fn(&str, &Metric, (&Mixture, &Mixture, &Tensor))) {
+    let (_, _, targets) = rows(true);
+    let around = |by: f64| {
+        let locations = (&targets + by).unwrap().reshape((1, 12, 1)).unwrap();
+        let scales = Tensor::from_iter((0..12).map(|i| 0.5 + f64::from(i % 4)), &CPU).unwrap();
+        Mixture::new(Family::Laplace, &locations, &scales.reshape((1, 12, 1)).unwrap()).unwrap()
+    };
+    let (right, wrong) = (around(0.), around(20.));
+    for entry in metrics::registry().entries() {
+        let metric = metrics::registry().parse(entry.name()).unwrap();
+        if metric.needs_distributions() {
+            check(entry.name(), &metric, (&right, &wrong, &targets));
+        }
+    }
+}
+
+#[test]
+fn distributions_around_the_targets_are_better_than_others() {
+    each_of_distributions(|name, metric, (right, wrong, targets)| {
+        let of = |mixture| metric.compute_distributions(mixture, targets, None).unwrap();
+        let (right, wrong) = (of(right), of(wrong));
+        assert_eq!(metric.higher_is_better(), right > wrong, "{name}: {right}, {wrong}");
+    });
+}
+
+#[test]
+fn metrics_of_distributions_count_rows_by_their_weights_and_refuse_what_does_not_fit() {
+    each_of_distributions(|name, metric, (right, wrong, targets)| {
+        // Rows with weights of 0 are as if they were not there.
+        let weights: Vec<f64> = (0..12).map(|row| if row < 7 { 0.5 } else { 0. }).collect();
+        for mixture in [right, wrong] {
+            let some = metric.compute_distributions(mixture, targets, Some(&weights)).unwrap();
+            let rows: Vec<u32> = (0..7).collect();
+            let few = mixture.select_rows(&rows).unwrap();
+            let alone = metric.compute_distributions(&few, &targets.narrow(0, 0, 7).unwrap(), None).unwrap();
+            assert!((some - alone).abs() < 1e-12 * (1. + alone.abs()), "{name}: {some}, {alone}");
+        }
+        let fewer = targets.narrow(0, 0, 11).unwrap();
+        assert!(metric.compute_distributions(right, &fewer, None).is_err(), "{name}");
+        let e = metric.compute(targets, targets, None).unwrap_err().to_string();
+        assert!(e.contains("predicted values or probabilities") && e.contains(&metric.name()), "{e}");
     });
 }

@@ -3,6 +3,7 @@ use crate::common::{blobs, flat, line, CPU};
 use candle_core::Tensor;
 use candle_ensemble::{
     data::TensorDataset,
+    distribution::Levels,
     nn::{self, seq, Sequential},
     plan::Settings,
     train::{Optimizer, Output, Trainer},
@@ -24,6 +25,14 @@ pub enum Problem {
     Values,
     /// The mean and the variance of two outputs.
     Gaussians,
+    /// The location and the scale of two outputs.
+    Laplaces,
+    /// The same, of Student's t distributions.
+    StudentTs,
+    /// Two Gaussians for each of two outputs.
+    Mixtures,
+    /// Three quantiles of two outputs.
+    Quantiles,
     /// Three classes at each of two positions.
     Positions,
     /// Three labels, each of which a row has or has not.
@@ -31,11 +40,28 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// Those with which everything is tried. Rules, merges and records see a distribution as its mean, so Gaussians stand for
+    /// all of them.
     pub const ALL: [Self; 6] =
         [Self::Classes, Self::Binary, Self::Values, Self::Gaussians, Self::Positions, Self::Labels];
 
+    /// The kinds of distributions, with which everything is tried that depends on the kind.
+    pub const DISTRIBUTIONS: [Self; 5] =
+        [Self::Gaussians, Self::Laplaces, Self::StudentTs, Self::Mixtures, Self::Quantiles];
+
     pub fn is_classification(self) -> bool {
-        !matches!(self, Self::Values | Self::Gaussians)
+        self != Self::Values && !self.output().is_distribution()
+    }
+
+    pub fn output(self) -> Output {
+        match self {
+            Self::Gaussians => Output::Gaussian,
+            Self::Laplaces => Output::Laplace,
+            Self::StudentTs => Output::StudentT { degrees_of_freedom: 4. },
+            Self::Mixtures => Output::GaussianMixture { components: 2 },
+            Self::Quantiles => Output::Quantiles { levels: Levels::new(&[0.1, 0.5, 0.9]).unwrap() },
+            _ => Output::Logits,
+        }
     }
 
     /// The number of positions of a row.
@@ -67,7 +93,7 @@ impl Problem {
             }
             Self::Classes => blobs(1, ROWS, 3, 0.7),
             Self::Binary => blobs(2, ROWS, 2, 0.9),
-            Self::Values | Self::Gaussians => {
+            _ => {
                 let one = line(3, ROWS, 0.5);
                 let x = one.inputs().only().unwrap().clone();
                 let other = x.sqr().unwrap().sum(1).unwrap();
@@ -110,10 +136,9 @@ impl Problem {
         let outputs = match self {
             Self::Classes => 3,
             Self::Binary => 1,
-            Self::Values => 2,
             Self::Positions => 6,
             Self::Labels => 3,
-            Self::Gaussians => 4,
+            _ => 2 * self.output().numbers_per_value(),
         };
         let net = move |settings: &Settings, vb: VarBuilder<'_>| {
             let inputs = settings.count("inputs")?.unwrap_or(2);
@@ -130,10 +155,6 @@ impl Problem {
             }
         };
         let trainer = Trainer::reading(&["inputs"], net).epochs(EPOCHS).batch_size(16);
-        let trainer = trainer.optimizer(Optimizer::adam(1e-2));
-        match self {
-            Self::Gaussians => trainer.output(Output::Gaussian),
-            _ => trainer,
-        }
+        trainer.optimizer(Optimizer::adam(1e-2)).output(self.output())
     }
 }
