@@ -4,32 +4,29 @@
 //! member's record says it has seen, so that no combiner, pruning or merge is judged on rows that shaped its
 //! members.
 mod builder;
+mod conformal;
+mod held_out;
 mod load;
+mod predictions;
 
 pub use builder::{PoolBuilder, PretrainedMember};
 pub use load::LoadReport;
 
 use crate::{
     combine::{Combiner, CombinerReport},
-    conformal::{CalibrationRows, ConformalMethod},
-    data::{Dataset, Inputs},
-    distribution::Mixture,
+    data::Dataset,
     ensemble::Ensemble,
-    network::Scale,
     predictions::{
-        kept::Kept,
-        live::{flat_inputs, Constructor, LiveSlots},
-        passes::{Passes, Source},
-        unseen::{rows_not_in, Unseen},
-        Predictions,
+        live::{Constructor, LiveSlots},
+        unseen::rows_not_in,
     },
     prune::Prune,
-    store::member::{in_slot_order, is_seen_unknown, predicting, with_own_slots},
+    store::member::{is_seen_unknown, predicting},
     train::Learner,
     weights::{number_of_parameters, Weights},
     Error, HeldOut, Member, Result, Rows, Seed,
 };
-use candle_core::{DType, Device, Tensor};
+use candle_core::Device;
 use std::sync::OnceLock;
 
 /// Rows in a forward pass, where there is no setting for it.
@@ -250,247 +247,6 @@ impl<'a, L: Learner> Pool<'a, L> {
         self.seed
     }
 
-    /// The prediction of each slot for any inputs: `(S, N, C)`, for S slots, N rows and C classes or outputs.
-    ///
-    /// # Errors
-    /// When the inputs are not finite or do not fit the networks; when a prediction is NaN.
-    pub fn predictions(&self, inputs: impl Into<Inputs>) -> Result<Predictions> {
-        self.predict_source(&self.members, Source::Inputs(&inputs.into()))
-    }
-
-    /// The prediction of each slot for all rows of a data set, `(S, N, C)`. The rows are read in batches, so
-    /// their inputs need not fit in memory.
-    ///
-    /// # Errors
-    /// As [`predictions`](Self::predictions), and when the data cannot be read.
-    pub fn predictions_on(&self, data: &dyn Dataset) -> Result<Predictions> {
-        let rows: Rows = (0..data.rows() as u32).collect();
-        self.predict_source(&self.members, Source::Rows(data, &rows))
-    }
-
-    /// The prediction of each member for any inputs, whatever its slot: `(M, N, C)`, for M members, N rows
-    /// and C classes or outputs.
-    ///
-    /// # Errors
-    /// As [`predictions`](Self::predictions).
-    pub fn predictions_per_member(&self, inputs: impl Into<Inputs>) -> Result<Predictions> {
-        self.predict_source(&with_own_slots(&self.members), Source::Inputs(&inputs.into()))
-    }
-
-    /// The mixture of the distributions that the members predict for any inputs, where each slot counts the same. The
-    /// learner's output is a distribution, such as [`Output::Gaussian`](crate::network::Output::Gaussian).
-    ///
-    /// ```
-    /// use candle_core::{Device, Tensor};
-    /// use candle_ensemble::{distribution::Score, prelude::*, train::Output};
-    ///
-    /// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
-    /// let data = TensorDataset::regression(&x, &x.sum(1)?)?;
-    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).output(Output::Gaussian).epochs(2);
-    /// let pool = Session::new(&trainer, &data).fit(&MultiRun::new(3), 1)?;
-    /// let mixture = pool.distributions(&x)?;
-    /// let (data_noise, disagreement) = (mixture.aleatoric()?, mixture.epistemic()?);
-    /// assert_eq!((data_noise.dims(), disagreement.dims()), (&[20, 1][..], &[20, 1][..]));
-    /// assert!(mixture.score(Score::Crps, &x.sum(1)?, None)? > 0.);
-    /// # Ok::<(), candle_ensemble::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// When the networks do not output distributions; as [`predictions`](Self::predictions).
-    pub fn distributions(&self, inputs: impl Into<Inputs>) -> Result<Mixture> {
-        self.distributions_of(Source::Inputs(&inputs.into()))
-    }
-
-    /// The mixture of the distributions that the members predict for all rows of a data set; see
-    /// [`distributions`](Self::distributions).
-    ///
-    /// # Errors
-    /// As [`distributions`](Self::distributions), and when the data cannot be read.
-    pub fn distributions_on(&self, data: &dyn Dataset) -> Result<Mixture> {
-        let rows: Rows = (0..data.rows() as u32).collect();
-        self.distributions_of(Source::Rows(data, &rows))
-    }
-
-    fn distributions_of(&self, source: Source<'_>) -> Result<Mixture> {
-        let passes = Passes::new(source, ROWS, &self.device);
-        let build = || LiveSlots::build(&self.members, self.learner, self.data, &self.device);
-        let (live, equal) = (build()?, vec![1.; self.slots()]);
-        live.workers(Some(Box::new(build))).distributions(&passes, &equal)
-    }
-
-    fn predict_source(&self, members: &[Member], source: Source<'_>) -> Result<Predictions> {
-        let passes = Passes::new(source, ROWS, &self.device);
-        self.predict_members(members, &passes, Scale::Probability)
-    }
-
-    fn predict_members(&self, members: &[Member], passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
-        let build = || LiveSlots::build(members, self.learner, self.data, &self.device);
-        build()?.workers(Some(Box::new(build))).predict(passes, scale)
-    }
-
-    /// The prediction of each slot for the rows of these passes, `(S, N, C)`.
-    pub(crate) fn predict_passes(&self, passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
-        self.predict_members(&self.members, passes, scale)
-    }
-
-    /// The prediction of each slot for these rows of a data set, `(S, R, C)`.
-    pub(crate) fn predict_rows(&self, data: &dyn Dataset, rows: &[u32]) -> Result<Predictions> {
-        self.predict_source(&self.members, Source::Rows(data, rows))
-    }
-
-    /// The predictions of members for rows that did not shape them. They are made on the first call and kept.
-    ///
-    /// A slot's prediction for a row is the mean over its members that have not seen the row; refit members
-    /// take no part. Rows that no slot can predict are left out. For a row that some slots can predict and
-    /// others cannot, the predictions of the others are missing ([`Predictions::covered`]).
-    ///
-    /// Where rows have several positions, each position is a row here, and the positions of a row are one group. Of more
-    /// than 2²⁶ probabilities in all, the same number of positions of each row is kept, drawn with the seed of the plan.
-    ///
-    /// # Errors
-    /// [`Error::UnknownRows`] when it is unknown which rows shaped some member: declare them, or use rows that are new to
-    /// all members ([`on_new_data`](Self::on_new_data)). [`Error::HeldOut`] when there is no such row. When candle
-    /// fails.
-    pub fn held_out(&self) -> Result<&HeldOut> {
-        get_or_make(&self.held_out, || self.predict_held_out())
-    }
-
-    fn predict_held_out(&self) -> Result<HeldOut> {
-        self.refuse_unknown()?;
-        let task = self.data.task();
-        // The type of predictions, whatever that of the networks.
-        let dtype = if self.learner.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-        let slots = slots(&self.members);
-        let kept = Kept::of(self.data, slots.len(), &self.device, self.seed)?;
-        let rows = kept.len();
-        let mut sums: Vec<_> = slots.iter().map(|_| (None::<Tensor>, vec![0f32; rows])).collect();
-        let members = self.members.iter().filter(|m| !m.record.refit).collect();
-        let (data, device) = (self.data, &self.device);
-        let unseen =
-            Unseen { members, learner: self.learner, data, new_data: self.new_data, device, pass_rows: ROWS };
-        unseen.predict(
-            |rows, predicted| kept.select(rows, predicted),
-            |member, unseen, predicted| {
-                let slot = slots.partition_point(|slot| *slot < member.record.slot);
-                let Some((sum, count)) = sums.get_mut(slot) else { return Ok(()) };
-                let predicted = predicted.to_dtype(dtype)?;
-                let before = match sum.take() {
-                    Some(sum) => sum,
-                    None => Tensor::zeros((rows, predicted.dim(1)?), predicted.dtype(), &self.device)?,
-                };
-                let places = kept.places(unseen);
-                *sum = Some(before.index_add(&Tensor::new(&*places, &self.device)?, &predicted, 0)?);
-                for place in &*places {
-                    if let Some(n) = count.get_mut(*place as usize) {
-                        *n += 1.;
-                    }
-                }
-                Ok(())
-            },
-        )?;
-        let (mut values, mut covered) = (vec![], vec![]);
-        for (sum, count) in sums {
-            let sum = match sum {
-                Some(sum) => sum,
-                None => Tensor::zeros((rows, task.width()), dtype, &self.device)?,
-            };
-            let counts = Tensor::new(count.as_slice(), &self.device)?.to_dtype(sum.dtype())?;
-            // 0 / 0 marks a missing prediction.
-            values.push(sum.broadcast_div(&counts.unsqueeze(1)?)?);
-            covered.push(counts.gt(0f64)?.to_dtype(DType::F32)?);
-        }
-        let predictions =
-            Predictions::partial(Tensor::stack(&values, 0)?, Tensor::stack(&covered, 0)?, task)?;
-        let held_out = kept.held_out(&predictions, self.data, &self.device, (self.names(), self.costs()))?;
-        Ok(held_out.with_seed(self.seed))
-    }
-
-    /// The held-out predictions, with the inputs of their rows where `inputs` says so.
-    pub(crate) fn held_out_for(&self, inputs: bool) -> Result<&HeldOut> {
-        match inputs {
-            true => get_or_make(&self.held_out_with_inputs, || self.with_inputs(self.held_out()?)),
-            false => self.held_out(),
-        }
-    }
-
-    fn with_inputs(&self, held_out: &HeldOut) -> Result<HeldOut> {
-        self.data.positions().check_one("a combiner that reads the inputs of a row")?;
-        held_out.clone().with_inputs(&flat_inputs(self.data, held_out.rows(), &self.device)?)
-    }
-
-    /// Fits a method of [conformal prediction](crate::conformal) for the members, combined by `combiner`, on rows of the pool's
-    /// own data.
-    ///
-    /// [`CrossIntervals`](crate::conformal::CrossIntervals) and [`CrossSets`](crate::conformal::CrossSets) take the held-out
-    /// predictions of the members: out of the bag for bagging, out of the fold for cross-validation.
-    /// [`SplitIntervals`](crate::conformal::SplitIntervals), [`QuantileIntervals`](crate::conformal::QuantileIntervals) and
-    /// [`ClassSets`](crate::conformal::ClassSets) take the rows that [no member has seen](Self::unseen), such as those that
-    /// [`Session::reserve`](crate::Session::reserve) keeps. To calibrate on another data set, use
-    /// [`OnDataset::conformal`](crate::OnDataset::conformal).
-    ///
-    /// ```
-    /// use candle_core::{Device, Tensor};
-    /// use candle_ensemble::{conformal::*, prelude::*};
-    ///
-    /// let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((80, 1))?;
-    /// let data = TensorDataset::regression(&x, &x.sqr()?)?;
-    /// let trainer = Trainer::new(|vb| candle_nn::linear(1, 1, vb)).epochs(2);
-    /// let pool = Session::new(&trainer, &data).fit(&Bagging::new(20), 42)?;
-    /// let conformal = pool.conformal(&Mean, &CrossIntervals::new(0.1))?;
-    /// let ensemble = pool.combine(&Mean)?;
-    /// assert_eq!(ensemble.predict_intervals(&conformal, &x)?.dims(), [80, 1, 2]);
-    /// # Ok::<(), candle_ensemble::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::HeldOut`] when there are no such rows; when the combiner is itself fitted on rows of the pool, except for
-    /// jackknife+ intervals, which need a mean or median; when the pool has refit members and the intervals are of the others;
-    /// as [`ConformalMethod::fit`].
-    pub fn conformal<C: Combiner, M: ConformalMethod>(&self, combiner: &C, method: &M) -> Result<M::Fitted> {
-        match method.calibration_rows() {
-            CalibrationRows::HeldOut => {
-                if method.needs_distributions() {
-                    let must =
-                        "one that is calibrated on rows that no member has seen, as QuantileIntervals is";
-                    return Err(Error::invalid(
-                        "a conformal method that needs distributions",
-                        must,
-                        "another one",
-                    ));
-                }
-                if self.members.iter().any(|member| member.record.refit) {
-                    let must =
-                        "those that leave rows out; Pool::with_members makes a pool without refit members";
-                    return Err(Error::invalid(
-                        "members of cross-conformal prediction",
-                        must,
-                        "refit members too",
-                    ));
-                }
-                let fitted = self.fit_combiner(combiner)?;
-                match self.slots() == self.members.len() {
-                    true => method.fit(self.held_out()?, &fitted),
-                    false => {
-                        method.fit(self.with_members(in_slot_order(&self.members))?.held_out()?, &fitted)
-                    }
-                }
-            }
-            CalibrationRows::Unseen => {
-                if combiner.needs_held_out() {
-                    let must =
-                        "one that is not fitted on rows of the pool, or calibrated on another data set";
-                    return Err(Error::invalid("combiner of the calibration", must, format!("{combiner:?}")));
-                }
-                let rows = self.unseen();
-                if rows.is_empty() {
-                    let (combiner, rows) = ("split conformal prediction".into(), self.data.rows());
-                    return Err(Error::HeldOut { combiner, need: 1, have: 0, rows });
-                }
-                self.combine(combiner)?.on(self.data).rows(&rows).conformal(method)
-            }
-        }
-    }
-
     /// Measures a combiner on rows on which it was not fitted, by cross-fitting over the held-out rows, next
     /// to the mean and the best single slot; see [`HeldOut::judge`].
     ///
@@ -601,15 +357,4 @@ fn slots(members: &[Member]) -> Vec<usize> {
     slots.sort_unstable();
     slots.dedup();
     slots
-}
-
-/// The content of the cell, made first where it is empty.
-fn get_or_make<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
-    match cell.get() {
-        Some(made) => Ok(made),
-        None => {
-            let made = make()?;
-            Ok(cell.get_or_init(|| made))
-        }
-    }
 }

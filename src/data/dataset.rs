@@ -189,7 +189,9 @@ impl Inputs {
     pub(crate) fn columns(&self, columns: Option<&[u32]>) -> CandleResult<Self> {
         let Some(columns) = columns else { return Ok(self.clone()) };
         let only = self.only()?;
-        let (_, width) = only.dims2()?;
+        let &[_, width] = only.dims() else {
+            bail!("the inputs whose columns {columns:?} are chosen must be (N, D), but are {:?}", only.dims())
+        };
         match columns.iter().max() {
             Some(&last) if (last as usize) < width => {
                 let ids = Tensor::from_slice(columns, columns.len(), only.device())?;

@@ -13,9 +13,10 @@ const LONGEST: usize = 1 << 25;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value {
     None,
-    Bool,
+    Bool(bool),
     Int(i64),
-    Float,
+    /// A number that is no integer of 64 bits.
+    Number,
     Node(usize),
 }
 
@@ -45,16 +46,29 @@ pub(super) struct Pickle {
     pub(super) top: Value,
 }
 
+/// Why a pickle cannot be read that ends too early.
+pub(super) const CUT_SHORT: &str = "its pickle is cut short";
+
 impl Pickle {
-    /// Reads a pickle of protocol 2 to 5.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        if bytes.len() > LONGEST {
-            return Err(format!("its pickle takes {} bytes, but at most {LONGEST} are read", bytes.len()));
-        }
-        let mut machine = Machine { rest: bytes, ..Machine::default() };
-        while machine.step()? {}
+    /// Reads a pickle of protocol 2 to 5, and its length in bytes. Others may follow it.
+    pub(super) fn parse(bytes: &[u8]) -> Result<(Self, usize), String> {
+        let start = bytes.get(..LONGEST).unwrap_or(bytes);
+        let mut machine = Machine { rest: start, ..Machine::default() };
+        while machine.step().map_err(|why| match why == CUT_SHORT && start.len() < bytes.len() {
+            true => format!("its pickle takes more than {LONGEST} bytes, but at most these are read"),
+            false => why,
+        })? {}
         let top = machine.pop()?;
-        Ok(Self { nodes: machine.nodes, top })
+        let length = start.len() - machine.rest.len();
+        Ok((Self { nodes: machine.nodes, top }, length))
+    }
+
+    /// What is kept outside of the pickle, as the pickle describes it.
+    pub(super) fn persistent(&self) -> impl Iterator<Item = Value> {
+        self.nodes.iter().filter_map(|node| match node {
+            Node::Persistent(id) => Some(*id),
+            _ => None,
+        })
     }
 
     pub(super) fn node(&self, value: Value) -> Option<&Node> {
@@ -135,13 +149,13 @@ impl<'a> Machine<'a> {
                 self.stack.push(top);
             }
             b'N' => self.stack.push(Value::None),
-            0x88 | 0x89 => self.stack.push(Value::Bool),
+            0x88 | 0x89 => self.stack.push(Value::Bool(code == 0x88)),
             b'J' | b'K' | b'M' | 0x8a | 0x8b => self.integer(code)?,
             b'G' => {
                 self.array::<8>()?;
-                self.stack.push(Value::Float);
+                self.stack.push(Value::Number);
             }
-            b'X' | b'U' | b'T' | b'C' | b'B' | 0x8c | 0x8d | 0x8e => {
+            b'X' | b'U' | b'T' | b'C' | b'B' | 0x8c | 0x8d | 0x8e | 0x96 => {
                 let length = match code {
                     b'U' | b'C' | 0x8c => self.unsigned::<1>()?,
                     b'X' | b'T' | b'B' => self.unsigned::<4>()?,
@@ -230,7 +244,11 @@ impl<'a> Machine<'a> {
                 let mut all = [sign; 8];
                 match all.get_mut(..bytes.len()) {
                     Some(start) => start.copy_from_slice(bytes),
-                    None => return Err("its pickle has an integer of more than 64 bits".into()),
+                    None => {
+                        // Such as a seed of 64 bits without a sign.
+                        self.stack.push(Value::Number);
+                        return Ok(());
+                    }
                 }
                 i64::from_le_bytes(all)
             }
@@ -294,13 +312,13 @@ impl<'a> Machine<'a> {
 
     fn take(&mut self, length: u64) -> Result<&'a [u8], String> {
         let split = usize::try_from(length).ok().and_then(|length| self.rest.split_at_checked(length));
-        let (taken, rest) = split.ok_or("its pickle is cut short")?;
+        let (taken, rest) = split.ok_or(CUT_SHORT)?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        let (array, rest) = self.rest.split_first_chunk().ok_or("its pickle is cut short")?;
+        let (array, rest) = self.rest.split_first_chunk().ok_or(CUT_SHORT)?;
         self.rest = rest;
         Ok(*array)
     }
@@ -311,7 +329,7 @@ impl<'a> Machine<'a> {
     }
 
     fn line(&mut self) -> Result<String, String> {
-        let end = self.rest.iter().position(|byte| *byte == b'\n').ok_or("its pickle is cut short")?;
+        let end = self.rest.iter().position(|byte| *byte == b'\n').ok_or(CUT_SHORT)?;
         let line = self.take(end as u64)?;
         self.array::<1>()?;
         Ok(String::from_utf8_lossy(line).into_owned())
@@ -343,12 +361,13 @@ mod tests {
             \xff\xffM,\x01\x8a\x06\x00\x00\x00\x00\x00\x01t\x94\x8c\x01b\x94]\x94(N\x88G?\xf8\x00\x00\x00\x00\x00\
             \x00eu.";
         for bytes in [of_protocol_2, of_protocol_4] {
-            let pickle = Pickle::parse(bytes).unwrap();
+            let (pickle, length) = Pickle::parse(bytes).unwrap();
+            assert_eq!(length, bytes.len());
             let [(a, numbers), (b, list)] = pickle.dict(pickle.top).unwrap() else { panic!() };
             assert_eq!((pickle.text(*a), pickle.text(*b)), (Some("a"), Some("b")));
             let ints = [1, -2, 300, 1 << 40].map(Value::Int);
             assert_eq!(pickle.sequence(*numbers).unwrap(), ints);
-            assert_eq!(pickle.sequence(*list).unwrap(), [Value::None, Value::Bool, Value::Float]);
+            assert_eq!(pickle.sequence(*list).unwrap(), [Value::None, Value::Bool(true), Value::Number]);
             for end in 0..bytes.len() {
                 assert!(Pickle::parse(&bytes[..end]).is_err(), "{end}");
             }
@@ -359,14 +378,28 @@ mod tests {
     #[test]
     fn calls_are_data() {
         let ordered = b"\x80\x02ccollections\nOrderedDict\nq\x00)Rq\x01X\x01\x00\x00\x00wq\x02K\x01s.";
-        let pickle = Pickle::parse(ordered).unwrap();
+        let (pickle, _) = Pickle::parse(ordered).unwrap();
         let [(key, value)] = pickle.dict(pickle.top).unwrap() else { panic!() };
         assert_eq!((pickle.text(*key), *value), (Some("w"), Value::Int(1)));
         let system = b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00exit\x85R.";
-        let pickle = Pickle::parse(system).unwrap();
+        let (pickle, _) = Pickle::parse(system).unwrap();
         let (callable, args) = pickle.call(pickle.top).unwrap();
         assert_eq!((callable, pickle.text(args[0])), (("posix", "system"), Some("exit")));
         assert!(pickle.dict(pickle.top).is_none());
+    }
+
+    /// `pickle.dumps(2**64 - 1, 2)`, `pickle.dumps(-2**100, 2)`, and `pickle.dumps(bytearray(b"ab"), 5)`, with what follows.
+    #[test]
+    fn long_integers_and_arrays_of_bytes_are_left_and_what_follows_is_not_read() {
+        let seed = b"\x80\x02\x8a\t\xff\xff\xff\xff\xff\xff\xff\xff\x00.";
+        let long = b"\x80\x02\x8a\r\0\0\0\0\0\0\0\0\0\0\0\0\xf0.";
+        for bytes in [&seed[..], long] {
+            let (pickle, length) = Pickle::parse(&[bytes, b"\x80\x02N."].concat()).unwrap();
+            assert_eq!((pickle.top, length), (Value::Number, bytes.len()));
+        }
+        let array = b"\x80\x05\x95\r\0\0\0\0\0\0\0\x96\x02\0\0\0\0\0\0\0ab\x94.";
+        let (pickle, _) = Pickle::parse(array).unwrap();
+        assert_eq!(pickle.text(pickle.top), Some("ab"));
     }
 
     #[test]
@@ -377,7 +410,6 @@ mod tests {
         assert!(why(b"N(R.").contains("empty stack"), "below a mark");
         assert!(why(b"t.").contains("no mark") && why(b"h\x05.").contains("does not have"));
         assert!(why(b"NNNs.").contains("puts items") && why(b"\xf0.").contains("0xf0"));
-        assert!(why(&[b"\x8a\x09".as_slice(), &[1; 9], b"."].concat()).contains("64 bits"));
         assert!(why(&vec![b'N'; LONGEST + 1]).contains("at most"));
         // Lists of lists, each twice in the next: 2^100 values if they were copied; and a deep one.
         let mut shared = b"]".to_vec();

@@ -25,6 +25,8 @@ pub(crate) struct StoredTensor {
     pub(crate) strides: Option<Vec<usize>>,
     /// The position in the file, from the first element to the last one.
     pub(crate) bytes: Range<usize>,
+    /// Why it is not read, in words that follow the name of the tensor, for a kind of tensor that is not.
+    pub(crate) fault: Option<String>,
 }
 
 impl StoredTensor {
@@ -33,6 +35,9 @@ impl StoredTensor {
     /// # Errors
     /// Why it cannot be read, in words that follow the name of the tensor.
     pub(crate) fn read(&self, file: &[u8]) -> Result<Tensor, String> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
         let dtype = self.dtype.ok_or_else(|| format!("is of type {}, which candle lacks", self.stored))?;
         let bytes = file.get(self.bytes.clone()).ok_or("lies beyond the end of the file")?;
         let tensor = match &self.strides {
@@ -75,11 +80,9 @@ pub(crate) fn open(path: &Path, key: Option<&str>) -> Result<(Mapped, BTreeMap<S
 
 fn of_bytes(bytes: &[u8], key: Option<&str>) -> Result<BTreeMap<String, StoredTensor>, FormatError> {
     match bytes {
-        [b'P', b'K', 3, 4, ..] => torch::contents(bytes, key),
+        [b'P', b'K', 3, 4, ..] => torch::contents(torch::archive(bytes)?, key),
         // The length of a safetensors file's header may begin like a pickle.
-        [0x80, 2..=5, ..] if bytes.get(8) != Some(&b'{') => Err(FormatError::foreign(
-            "it is a PyTorch file of the form before version 1.6; load it with a newer PyTorch and save it again",
-        )),
+        [0x80, 2..=5, ..] if bytes.get(8) != Some(&b'{') => torch::contents(torch::pickles(bytes)?, key),
         _ if key.is_some() => Err(FormatError::foreign("it is no PyTorch file, so it has no keys")),
         _ => Ok(contents(bytes)?.into_iter().map(|(name, info)| (name, of_safetensors(info))).collect()),
     }
@@ -88,7 +91,8 @@ fn of_bytes(bytes: &[u8], key: Option<&str>) -> Result<BTreeMap<String, StoredTe
 fn of_safetensors(info: TensorInfo) -> StoredTensor {
     let stored = info.dtype.to_string().to_lowercase();
     let (start, end) = info.data_offsets;
-    StoredTensor { dtype: readable(info.dtype), stored, shape: info.shape, strides: None, bytes: start..end }
+    let dtype = readable(info.dtype);
+    StoredTensor { dtype, stored, shape: info.shape, strides: None, bytes: start..end, fault: None }
 }
 
 #[cfg(test)]

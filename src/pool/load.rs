@@ -2,12 +2,16 @@
 use crate::{
     plan::Settings,
     train::{signature::requested, Learner},
-    weights::{compatibility::list, finite::first_non_finite, fresh, StateDict, Weights},
+    weights::{
+        compatibility::{list, prefix_hint},
+        finite::first_non_finite,
+        fresh, StateDict, Weights,
+    },
     Error, Result, Seed,
 };
 use candle_core::{Device, Tensor};
 use candle_nn::Init;
-use std::{collections::BTreeSet, fmt};
+use std::fmt;
 
 /// How the names of PyTorch's counters of batches end, which batch-norm in candle has no use for.
 const COUNTER: &str = "num_batches_tracked";
@@ -121,51 +125,12 @@ impl<L: Learner> Load<'_, L> {
 
     fn incompatible(&self, report: &LoadReport, differences: &[String]) -> Error {
         let mut why = list(differences);
-        if let Some(hint) = prefix_hint(report) {
+        if let Some(hint) = prefix_hint(&report.missing, &report.unexpected) {
             why = format!("{why}; {hint}");
         }
         Error::Incompatible {
             what: format!("the network {:?} and the weights of {}", self.architecture, self.from.origin()),
             why,
         }
-    }
-}
-
-/// What to do where all names that are missing are there with a prefix, or without one.
-fn prefix_hint(report: &LoadReport) -> Option<String> {
-    let LoadReport { missing, unexpected } = report;
-    let first = missing.first()?;
-    let names: BTreeSet<&str> = unexpected.iter().map(String::as_str).collect();
-    let has = |name: &str| names.contains(name);
-    let longer = unexpected.iter().find_map(|name| {
-        let prefix = name.strip_suffix(first.as_str())?;
-        missing.iter().all(|name| has(&format!("{prefix}{name}"))).then_some(prefix)
-    });
-    if let Some(prefix) = longer {
-        return Some(format!("the names have a prefix: StateDict::strip_prefix({prefix:?})"));
-    }
-    let shorter = unexpected.iter().find_map(|name| {
-        let prefix = first.strip_suffix(name.as_str())?;
-        missing.iter().all(|name| name.strip_prefix(prefix).is_some_and(has)).then_some(prefix)
-    });
-    shorter.map(|prefix| format!("the names lack a prefix: StateDict::add_prefix({prefix:?})"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_that_all_names_have_or_lack_is_found() {
-        let report = |missing: &[&str], unexpected: &[&str]| {
-            let own = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-            prefix_hint(&LoadReport { missing: own(missing), unexpected: own(unexpected) })
-        };
-        let longer = report(&["a.w", "b.w"], &["m.a.w", "m.b.w", "x"]).unwrap();
-        assert!(longer.contains("strip_prefix(\"m.\")"), "{longer}");
-        let shorter = report(&["m.a.w", "m.b.w"], &["a.w", "b.w"]).unwrap();
-        assert!(shorter.contains("add_prefix(\"m.\")"), "{shorter}");
-        assert_eq!(report(&["a.w", "b.w"], &["m.a.w"]), None);
-        assert_eq!(report(&[], &["m.a.w"]), None);
     }
 }

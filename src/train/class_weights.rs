@@ -19,7 +19,8 @@ const ROWS: usize = 8192;
 /// ```
 ///
 /// It is `weight` of PyTorch's `CrossEntropyLoss`, for every loss of classes, and `class_weight="balanced"` of
-/// scikit-learn, counted on the training rows of each run. With soft targets a row counts by the weight of its label.
+/// scikit-learn, counted on the training rows of each run. A row counts by the weight of its label, also with label
+/// smoothing and with soft targets, where PyTorch weights the share of each class in the target.
 /// Validation and scoring are not concerned; set
 /// [weights of rows](crate::data::TensorDataset::with_scoring_weights) for these.
 ///

@@ -38,7 +38,8 @@ use std::{fmt, sync::LazyLock};
 ///
 /// # Errors
 /// A session returns [`Error::Invalid`] before it trains, if a parameter is out of range, the data set has no soft targets,
-/// or classes come from outputs that are not logits.
+/// classes come from outputs that are not logits, or the student outputs distributions of values: the soft targets are
+/// means, from which it could not learn the noise.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -126,11 +127,16 @@ impl Distillation {
         require(in_range, "Distillation::alpha", "from 0 to 1", self.alpha)
     }
 
-    /// Checks that the networks have logits, if they predict classes.
+    /// Checks that the networks have logits, if they predict classes, and the values themselves otherwise.
     pub(crate) fn check_output(task: Task, output: Output) -> Result<()> {
         match (task, output) {
             (Task::Classification { .. }, Output::Probabilities | Output::Margins) => {
                 let must = "Output::Logits with distillation, which divides logits by a temperature";
+                Err(Error::invalid("the output", must, format!("Output::{output:?}")))
+            }
+            (Task::Regression { .. }, output) if output.is_distribution() => {
+                let must = "one of the values themselves with distillation: the teacher predicts means, so a student of \
+                            distributions would learn that there is hardly any noise";
                 Err(Error::invalid("the output", must, format!("Output::{output:?}")))
             }
             _ => Ok(()),

@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 use candle_nn::VarMap;
 use safetensors::Dtype;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
 };
 
@@ -157,10 +157,41 @@ pub(crate) fn list(differences: &[String]) -> String {
     }
 }
 
+/// What to do where all names that a network misses in a checkpoint are there with a prefix, or without one.
+pub(crate) fn prefix_hint(missing: &[String], unexpected: &[String]) -> Option<String> {
+    let first = missing.first()?;
+    let names: BTreeSet<&str> = unexpected.iter().map(String::as_str).collect();
+    let has = |name: &str| names.contains(name);
+    let longer = unexpected.iter().find_map(|name| {
+        let prefix = name.strip_suffix(first.as_str())?;
+        missing.iter().all(|name| has(&format!("{prefix}{name}"))).then_some(prefix)
+    });
+    if let Some(prefix) = longer {
+        return Some(format!("the names have a prefix: StateDict::strip_prefix({prefix:?})"));
+    }
+    let shorter = unexpected.iter().find_map(|name| {
+        let prefix = first.strip_suffix(name.as_str())?;
+        missing.iter().all(|name| name.strip_prefix(prefix).is_some_and(has)).then_some(prefix)
+    });
+    shorter.map(|prefix| format!("the names lack a prefix: StateDict::add_prefix({prefix:?})"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use candle_core::Device;
+
+    #[test]
+    fn a_prefix_that_all_names_have_or_lack_is_found() {
+        let own = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let hint = |missing: &[&str], unexpected: &[&str]| prefix_hint(&own(missing), &own(unexpected));
+        let longer = hint(&["a.w", "b.w"], &["m.a.w", "m.b.w", "x"]).unwrap();
+        assert!(longer.contains("strip_prefix(\"m.\")"), "{longer}");
+        let shorter = hint(&["m.a.w", "m.b.w"], &["a.w", "b.w"]).unwrap();
+        assert!(shorter.contains("add_prefix(\"m.\")"), "{shorter}");
+        assert_eq!(hint(&["a.w", "b.w"], &["m.a.w"]), None);
+        assert_eq!(hint(&[], &["m.a.w"]), None);
+    }
 
     fn network(parts: &[(&str, &[usize], DType)]) -> Weights {
         let zeros = |(name, shape, dtype): &(&str, &[usize], DType)| {

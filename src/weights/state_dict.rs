@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 /// | Format | What is opened |
 /// |---|---|
 /// | safetensors | a file, the index of several files (`model.safetensors.index.json`), or a folder with either |
-/// | PyTorch (`.pt`, `.pth`, `.bin`) | a file that `torch.save` wrote (version 1.6 or later), an index (`pytorch_model.bin.index.json`), or a folder with either |
+/// | PyTorch (`.pt`, `.pth`, `.bin`) | a file that `torch.save` wrote, in the form of today or in that of before version 1.6, an index (`pytorch_model.bin.index.json`), or a folder with either |
 ///
 /// What a file is, is read from its first bytes; its name does not matter. [`From<Weights>`](#trait-implementations)
 /// takes tensors in memory, such as those of a [`Member`](crate::Member); [`Member::read_all`](crate::Member::read_all)
@@ -40,8 +40,9 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 /// Files of any origin are safe to open: every size is checked against the length of the file before anything is
 /// allocated. The pickle in a PyTorch file is a program, which Python would run. Here nothing of it is run: no class is
 /// imported and no function is called. Values that are no tensors, such as numbers and objects of any class, are left
-/// out. Sparse and quantized tensors are an error. A file with a whole model in place of its `state_dict` is an error
-/// too, because its classes are Python code.
+/// out. Sparse, quantized and expanded tensors, and those of types that candle lacks, are an error when they are read,
+/// so that the others of the file can be used. A file with a whole model in place of its `state_dict` is an error,
+/// because its classes are Python code.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -90,14 +91,15 @@ impl StateDict {
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be read; [`Error::Damaged`] when it is cut short; [`Error::Foreign`] when it is of
-    /// another format, or has no tensors at the top: the error then lists the keys for
-    /// [`open_key`](Self::open_key).
+    /// another format, or has no tensors at the top, or fewer than in one of its dictionaries: the error then lists the
+    /// keys for [`open_key`](Self::open_key).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path.as_ref(), None)
     }
 
     /// Opens a PyTorch file in which the tensors are in a dictionary under `key`, such as `"state_dict"`, beside the
-    /// state of an optimizer.
+    /// state of an optimizer. Keys of dictionaries inside each other have dots between them: `"model.ema"`.
+    /// The key `""` stands for the top, where [`open`](Self::open) refuses it because a dictionary has more tensors.
     ///
     /// # Errors
     /// As [`open`](Self::open); when there is no such key.
@@ -194,7 +196,7 @@ impl StateDict {
         })
     }
 
-    /// The type that a tensor is read as; none if there is no tensor of this name, or candle lacks its type.
+    /// The type that a tensor is read as; none if there is no tensor of this name, or candle lacks its type or kind.
     #[must_use]
     pub fn dtype(&self, name: &str) -> Option<DType> {
         let own = match &self.tensors.get(name)?.source {
@@ -207,7 +209,7 @@ impl StateDict {
     /// Reads a tensor, onto the CPU.
     ///
     /// # Errors
-    /// When there is no tensor of this name, candle lacks its type, or candle fails.
+    /// When there is no tensor of this name, candle lacks its type or kind, or candle fails.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         let missing = || {
             let must = format!("one of {}, such as {}", self.origin, self.some_names());
@@ -233,6 +235,17 @@ impl StateDict {
     /// As [`tensor`](Self::tensor).
     pub fn to_weights(&self) -> Result<Weights> {
         self.names().map(|name| Ok((name.to_string(), self.tensor(name)?))).collect()
+    }
+
+    /// Reads all tensors. Those in memory are copied, so that nothing that is done to them later has an effect.
+    pub(crate) fn copied(&self) -> Result<Weights> {
+        let mut weights = self.to_weights()?;
+        for (name, tensor) in &mut weights {
+            if matches!(self.tensors.get(name), Some(Entry { source: Source::Memory(_), .. })) {
+                *tensor = tensor.copy()?.detach();
+            }
+        }
+        Ok(weights)
     }
 
     /// Where the tensors come from: a path, or "tensors in memory".

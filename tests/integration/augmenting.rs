@@ -11,9 +11,10 @@ use candle_ensemble::{
     plan::Settings,
     strategy::MultiRun,
     train::{
-        BatchTransforms, CutMix, Cutout, Learner, Mixup, Noise, Optimizer, RandomFlip, Sgd, TargetNoise,
-        Trainer,
+        BatchTransforms, CutMix, Cutout, FitTransform, Learner, Mixup, Noise, Optimizer, RandomFlip, Sgd,
+        TargetNoise, Trainer,
     },
+    weights::Weights,
     Checkpoints, Member, Result, Session,
 };
 use candle_nn::{Init, VarBuilder};
@@ -192,6 +193,7 @@ fn a_setting_is_a_transform_and_names_are_part_of_the_tag() -> Result<()> {
         of_images("none").tag(),
         of_images("none").augment_with("a, 1", same).tag(),
         of_images("none").augment_with("a, 2", same).tag(),
+        of_images("none").fit_transform(FitTransform::new("a, 1", ["a"], |_| Ok(Weights::new()))).tag(),
         of_images("none").augment(RandomFlip::new(Default::default())).tag(),
         of_images("none").accumulate(2).tag(),
     ];

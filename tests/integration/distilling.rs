@@ -263,6 +263,12 @@ fn what_cannot_be_distilled_is_refused_before_anything_is_trained() -> Result<()
         let e = error(&trainer, &options);
         assert!(e.contains(part), "{part}: {e}");
     }
+    let (values, twice) = (line(3, 40, 0.2), Trainer::new(|vb: VarBuilder<'_>| linear(2, 2, vb)).epochs(2));
+    let twice = twice.output(Output::Gaussian);
+    let of_values = Session::new(&twice, &values).fit(&KFold::new(3), 3)?;
+    let e = of_values.distill(&twice, &Distill::new(), 5).map(drop).unwrap_err().to_string();
+    assert!(e.contains("the output must be one of the values themselves with distillation"), "{e}");
+    assert!(e.contains("Output::Gaussian"), "{e}");
     let other = blobs(6, 60, 3, 0.7);
     let e = pool.distill_in(&Session::new(&trainer, &other), &Distill::new(), 5).map(drop).unwrap_err();
     assert!(e.to_string().contains("other data"), "{e}");

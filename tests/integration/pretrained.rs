@@ -1,5 +1,6 @@
 //! Pools of networks that were trained elsewhere: where their weights come from, how they are matched, and what is held
-//! out from them. The files of PyTorch in `tests/pretrained` are made by `tests/reference/torch_files.py`.
+//! out from them. The files of PyTorch in `tests/pretrained` are made by `tests/reference/torch_files.py` and, with PyTorch, by
+//! `tests/reference/torch_saved.py`.
 use crate::common::{bits, blobs, distance, CPU};
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_ensemble::{
@@ -124,6 +125,7 @@ fn every_source_gives_the_same_network() {
         shards.join("model.safetensors.index.json"),
         shards,
         torch_file("state_dict.pth"),
+        torch_file("old_form.pth"),
         torch.join("pytorch_model.bin.index.json"),
         torch,
     ];
@@ -223,8 +225,6 @@ fn files_of_pytorch_that_cannot_be_read_are_refused_with_the_reason() {
             "an object of my_models.Net in place of a dictionary of tensors; save model.state_dict()",
         ),
         ("beyond.pt", r#"its tensor "w" lies beyond the end of its data"#),
-        ("expanded.pt", r#"its tensor "w" repeats elements of its data"#),
-        ("sparse.pt", "a kind that is not read (_rebuild_sparse_tensor)"),
         ("big_endian.pt", "big-endian"),
         ("compressed.pt", "is compressed, which torch.save does not do"),
     ] {
@@ -234,10 +234,21 @@ fn files_of_pytorch_that_cannot_be_read_are_refused_with_the_reason() {
     let e = why(StateDict::open_key(torch_file("checkpoint.pt"), "model"));
     assert!(e.contains(r#"it has no dictionary "model"; those with tensors are:"#), "{e}");
 
+    for (name, reason) in [
+        ("expanded.pt", r#"its tensor "w" repeats elements of its data"#),
+        ("sparse.pt", "a kind that is not read (_rebuild_sparse_tensor)"),
+    ] {
+        let e = why(StateDict::open(torch_file(name)).unwrap().tensor("w"));
+        assert!(e.contains(reason) && e.contains(name), "{e}");
+    }
+
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.pth");
     fs::write(&path, b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.").unwrap();
-    assert!(why(StateDict::open(&path)).contains("before version 1.6"));
+    let e = StateDict::open(&path).unwrap_err();
+    assert!(matches!(e, Error::Damaged { .. }) && e.to_string().contains("cut short"), "{e}");
+    fs::write(&path, b"\x80\x02}q\x00.").unwrap();
+    assert!(why(StateDict::open(&path)).contains("a Python pickle that torch.save did not write"));
     fs::write(&path, b"version https://git-lfs.github.com/spec/v1\n").unwrap();
     assert!(why(StateDict::open(&path)).contains("Git LFS pointer"));
     assert!(why(StateDict::open(folder.path().join("none"))).contains("none"));
@@ -246,25 +257,71 @@ fn files_of_pytorch_that_cannot_be_read_are_refused_with_the_reason() {
     assert_eq!(StateDict::open(&path).unwrap().len(), 4, "the name of a file does not matter");
 }
 
+/// A checkpoint of a training program, written by PyTorch: what is no tensor is left, whatever it is, and tensors of kinds that
+/// are not read do not keep the others from being read.
+#[test]
+fn what_pytorch_saves_beside_a_network_does_no_harm() {
+    let saved = torch_file("saved.pt");
+    let e = why(StateDict::open(&saved));
+    let listed =
+        r#"it has only 1 tensors at its top; the keys whose dictionaries have some are: "model.net", "odd""#;
+    assert!(e.contains(listed), "{e}");
+    assert_eq!(StateDict::open_key(&saved, "").unwrap().names().collect::<Vec<_>>(), ["generator"]);
+    let e = why(StateDict::open_key(&saved, "model"));
+    assert!(
+        e.contains(r#"no tensors under this key"#) && e.contains(r#""model.net" (StateDict::open_key)"#),
+        "{e}"
+    );
+    let e = why(StateDict::open_key(&saved, "model.ema"));
+    assert!(
+        e.contains(r#"it has no dictionary "model.ema"; those with tensors are: "model.net", "odd""#),
+        "{e}"
+    );
+    let net = StateDict::open_key(&saved, "model.net").unwrap().strip_prefix("module.").unwrap();
+    assert_same(&net.to_weights().unwrap(), &expected());
+
+    let odd = StateDict::open_key(&saved, "odd").unwrap();
+    assert_eq!(odd.tensor("good").unwrap().to_vec1::<f32>().unwrap(), [1., 1.]);
+    assert_eq!(odd.tensor("u32").unwrap().to_vec1::<u32>().unwrap(), [1, u32::MAX]);
+    for (name, reason) in [
+        ("sparse", "of a kind that is not read (_rebuild_sparse_tensor)"),
+        ("quantized", "of a kind that is not read (_rebuild_qtensor)"),
+        ("meta", "of a kind that is not read (_rebuild_meta_tensor_no_storage)"),
+        ("expanded", "repeats elements of its data (an expanded tensor)"),
+        ("complex", "is of type c64, which candle lacks"),
+        ("u16", "is of type u16, which candle lacks"),
+        ("f8", "is of type f8_e5m2, which candle lacks"),
+    ] {
+        let e = why(odd.tensor(name));
+        assert!(e.contains(&format!("its tensor {name:?} ")) && e.contains(reason), "{e}");
+    }
+    assert_eq!((odd.len(), odd.shape("expanded"), odd.dtype("u16")), (9, Some(&[4][..]), None));
+    let kept = odd.map_names(|name| (name == "good").then(|| name.into())).unwrap();
+    assert_eq!(kept.to_weights().unwrap().len(), 1);
+}
+
 /// Whatever happens to the bytes of a file, it is read or refused: no panic, no large allocation.
 #[test]
 fn damaged_files_of_pytorch_are_read_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("damaged.pth");
-    let whole = fs::read(torch_file("state_dict.pth")).unwrap();
-    let mut rng = Seed::from(7).rng();
     let attempt = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
         StateDict::open(&path).and_then(|dict| dict.to_weights())
     };
-    assert_same(&attempt(&whole).unwrap(), &expected());
-    for end in (0..whole.len()).step_by(7) {
-        assert!(attempt(&whole[..end]).is_err(), "{end}");
-    }
-    for at in 0..whole.len() {
-        let mut bytes = whole.clone();
-        bytes[at] = rng.random();
-        _ = attempt(&bytes);
+    for name in ["state_dict.pth", "old_form.pth"] {
+        let whole = fs::read(torch_file(name)).unwrap();
+        let mut rng = Seed::from(7).rng();
+        assert_same(&attempt(&whole).unwrap(), &expected());
+        for end in (0..whole.len()).step_by(7) {
+            let e = attempt(&whole[..end]).unwrap_err();
+            assert!(matches!(e, Error::Damaged { .. }) || end < 8, "{name} {end}: {e}");
+        }
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] = rng.random();
+            _ = attempt(&bytes);
+        }
     }
 }
 
@@ -338,6 +395,17 @@ fn networks_that_do_not_fit_are_refused_when_they_are_added() {
     );
     let e = why(pool.add(PretrainedMember::new(expected(), Seen::Nothing).architecture("large")));
     assert_eq!(e, "the architecture must be one of model, but is \"large\"");
+    for (columns, reason) in
+        [(vec![0, 2], "below 2, the number of columns of the inputs"), (vec![], "below 2")]
+    {
+        let e = why(pool.add(PretrainedMember::new(expected(), Seen::Nothing).features(columns)));
+        assert!(e.contains(reason), "{e}");
+    }
+    let x = Tensor::zeros((4, 1, 2), DType::F32, &CPU).unwrap();
+    let pictures = TensorDataset::classification(x, &Tensor::new(&[0u32, 1, 0, 1], &CPU).unwrap()).unwrap();
+    let mut pool = PoolBuilder::new(&networks, &pictures);
+    let e = why(pool.add(PretrainedMember::new(expected(), Seen::Nothing).features([0])));
+    assert!(e.contains("the inputs whose columns [0] are chosen must be (N, D), but are [2, 1, 2]"), "{e}");
 }
 
 #[test]
@@ -483,7 +551,9 @@ fn unknown_rows_refuse_everything_that_is_fitted_or_chosen_on_the_pools_rows() {
     let pool = by_heart.pool(&Seen::Unknown);
     assert!(pool.unseen().is_empty());
     let rows: Vec<u32> = (0..ROWS).collect();
-    let refused: [(&str, Error); 7] = [
+    let sets = candle_ensemble::conformal::ClassSets::new(0.1);
+    let refused: [(&str, Error); 8] = [
+        ("conformal", pool.conformal(&Mean, &sets).err().unwrap()),
         ("held_out", pool.held_out().err().unwrap()),
         ("judge", pool.judge(&Mean).err().unwrap()),
         ("combine", pool.combine(&SimplexLogLoss::new()).err().unwrap()),

@@ -17,9 +17,11 @@ mod nadam;
 mod radam;
 mod rmsprop;
 mod rule;
+mod saved;
 mod sgd;
 mod state;
 mod text;
+mod variable;
 
 pub use adadelta::Adadelta;
 pub use adagrad::Adagrad;
@@ -30,8 +32,9 @@ pub use lion::Lion;
 pub use nadam::NAdam;
 pub use radam::RAdam;
 pub use rmsprop::RmsProp;
+pub use saved::{SavedOptimizer, SavedVariable, Values};
 pub use sgd::{Sgd, Velocity};
-pub use state::{OptimizerState, SavedOptimizer, SavedVariable, Values};
+pub use state::OptimizerState;
 
 use crate::{registry::Registry, Error, Result};
 use serde::{Deserialize, Serialize};

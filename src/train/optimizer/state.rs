@@ -1,23 +1,23 @@
 //! Applying an optimizer to variables, and saving its state.
 use crate::{
     check::non_negative,
-    kernels::float::Real,
     train::{
-        clip::{norm, Limits},
+        clip::norm,
         groups::Place,
         loss_scale::LossScaling,
         optimizer::{
             each,
-            rule::{InPlace, Step, UpdateRule, MAX_MOMENTS},
+            rule::{UpdateRule, MAX_MOMENTS},
+            saved::{foreign, SavedOptimizer},
+            variable::{begin, Moments, Variable},
         },
         Clip, Optimizer,
     },
-    weights::{finite::first_non_finite, Weights},
+    weights::finite::first_non_finite,
     Error, Result,
 };
-use candle_core::{backprop::GradStore, DType, Device, Result as CResult, Tensor, Var};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use candle_core::{backprop::GradStore, DType, Result as CResult, Tensor, Var};
+use std::collections::HashSet;
 
 /// An optimizer, the variables that it updates, and its moments of their gradients.
 ///
@@ -61,39 +61,6 @@ pub struct OptimizerState {
 
 /// The place, among the other optimizers, of that without weight decay.
 const WITHOUT_DECAY: usize = 0;
-
-/// A variable with its moments.
-#[derive(Debug)]
-struct Variable {
-    name: String,
-    var: Var,
-    /// Whether weight decay acts on it.
-    decays: bool,
-    /// The number of its learning rate among those of a step.
-    group: usize,
-    /// The factor on that learning rate.
-    factor: f64,
-    /// The weight decay in place of that of the optimizer: its number among the others.
-    other: Option<usize>,
-    count: u64,
-    moments: Moments,
-}
-
-/// Moments, in the type in which the update is computed. Moments that the optimizer does not use are empty
-/// vectors or scalars.
-#[derive(Debug)]
-enum Moments {
-    F32([Vec<f32>; MAX_MOMENTS]),
-    F64([Vec<f64>; MAX_MOMENTS]),
-    Tensors {
-        moments: [Tensor; MAX_MOMENTS],
-        /// The weights in `f32`, for a variable in half precision.
-        master: Option<Tensor>,
-    },
-}
-
-/// The name under which the `f32` weights of a variable in half precision are saved beside its moments.
-const MASTER: &str = "weights";
 
 impl OptimizerState {
     /// A new state for the floating-point variables among `vars`, in any order. A variable with several names
@@ -354,243 +321,10 @@ fn with_decay(optimizer: &Optimizer, decay: f64) -> Optimizer {
     optimizer
 }
 
-fn foreign(name: &str, why: impl std::fmt::Display) -> Error {
-    Error::Foreign { what: "saved optimizer state".into(), why: format!("variable `{name}`: {why}") }
-}
-
 fn moment_names(optimizer: &Optimizer) -> [Option<&'static str>; MAX_MOMENTS] {
     each!(optimizer, o => o.moments())
 }
 
 fn initial(optimizer: &Optimizer) -> f64 {
     each!(optimizer, o => o.initial())
-}
-
-/// Moments before the first step.
-fn begin<T: Real>(names: &[Option<&str>; MAX_MOMENTS], initial: f64, var: &Var) -> [Vec<T>; MAX_MOMENTS] {
-    names.map(|name| if name.is_some() { vec![T::of(initial); var.elem_count()] } else { Vec::new() })
-}
-
-/// The type in which a variable's update is computed; `f32` for half precision.
-fn compute_dtype(var: &Var) -> DType {
-    match var.dtype() {
-        DType::F64 => DType::F64,
-        _ => DType::F32,
-    }
-}
-
-fn is_half(var: &Var) -> bool {
-    matches!(var.dtype(), DType::F16 | DType::BF16)
-}
-
-/// The `f32` weights with which the next step begins: the master weights, except where the variable does not
-/// hold their rounded values, because something else has changed it.
-fn up_to_date(master: &Tensor, var: &Tensor) -> CResult<Tensor> {
-    let unchanged = master.to_dtype(var.dtype())?.eq(var)?;
-    unchanged.where_cond(master, &var.to_dtype(DType::F32)?)
-}
-
-impl Moments {
-    fn tensors(names: &[Option<&str>; MAX_MOMENTS], initial: f64, var: &Var) -> CResult<Self> {
-        let begin = |name: Option<&str>| match name {
-            Some(_) => Tensor::zeros(var.shape(), compute_dtype(var), var.device())? + initial,
-            None => Tensor::zeros((), DType::F32, &Device::Cpu),
-        };
-        let [a, b, c] = *names;
-        let master = is_half(var).then(|| var.as_detached_tensor().to_dtype(DType::F32)).transpose()?;
-        Ok(Self::Tensors { moments: [begin(a)?, begin(b)?, begin(c)?], master })
-    }
-}
-
-impl Variable {
-    fn step<R: UpdateRule>(&mut self, rule: &R, gradient: &Tensor, rate: f64, limits: Limits) -> CResult<()> {
-        if gradient.shape() != self.var.shape() {
-            let must = format!("of the variable's shape, {:?}", self.var.dims());
-            let what = format!("the gradient of `{}`", self.name);
-            return Err(Error::invalid(what, must, format!("of shape {:?}", gradient.dims())).into());
-        }
-        self.count += 1;
-        let step = Step { rate, count: self.count, limits, rank: self.var.rank() };
-        match &mut self.moments {
-            Moments::F32(moments) => in_place(rule, step, &self.var, gradient, moments),
-            Moments::F64(moments) => in_place(rule, step, &self.var, gradient, moments),
-            Moments::Tensors { moments, master } => {
-                let dtype = compute_dtype(&self.var);
-                // Detached, because moments that track their operations would keep the graph of every step.
-                let stored = self.var.as_detached_tensor();
-                let w = match master {
-                    Some(master) => up_to_date(master, &stored)?,
-                    None => stored.to_dtype(dtype)?,
-                };
-                let g = limits.apply(&gradient.detach().to_dtype(dtype)?)?;
-                let w = rule.update_tensors(step, &w, &g, moments)?;
-                self.var.set(&w.to_dtype(self.var.dtype())?)?;
-                if let Some(master) = master {
-                    *master = w;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn save(&self, names: &[Option<&'static str>; MAX_MOMENTS]) -> CResult<SavedVariable> {
-        let mut moments = BTreeMap::new();
-        for (i, name) in names.iter().enumerate() {
-            if let Some(name) = name {
-                moments.insert((*name).to_owned(), self.moments.save(i)?);
-            }
-        }
-        if let Moments::Tensors { master: Some(master), .. } = &self.moments {
-            moments.insert(MASTER.into(), values(master)?);
-        }
-        Ok(SavedVariable { count: self.count, shape: self.var.dims().to_vec(), moments })
-    }
-
-    fn restored(
-        &self,
-        saved: &SavedVariable,
-        names: &[Option<&'static str>; MAX_MOMENTS],
-    ) -> Result<Moments> {
-        if saved.shape != self.var.dims() {
-            let why = format!("its shape was {:?} and is {:?}", saved.shape, self.var.dims());
-            return Err(foreign(&self.name, why));
-        }
-        let master = is_half(&self.var).then_some(MASTER);
-        let expected: Vec<&str> = names.iter().copied().flatten().chain(master).collect();
-        if !saved.moments.keys().eq(expected.iter().copied().collect::<BTreeSet<_>>()) {
-            let saved: Vec<_> = saved.moments.keys().collect();
-            return Err(foreign(&self.name, format!("its moments were {saved:?} and must be {expected:?}")));
-        }
-        let mut moments = match &self.moments {
-            Moments::F32(_) => Moments::F32(Default::default()),
-            Moments::F64(_) => Moments::F64(Default::default()),
-            Moments::Tensors { .. } => Moments::tensors(names, 0.0, &self.var)?,
-        };
-        for (name, values) in &saved.moments {
-            let length = match values {
-                Values::F32(x) => x.len(),
-                Values::F64(x) => x.len(),
-            };
-            if length != self.var.elem_count() {
-                let why = format!("{length} values were saved as {name:?} for shape {:?}", saved.shape);
-                return Err(foreign(&self.name, why));
-            }
-            let index = names.iter().position(|known| *known == Some(name.as_str()));
-            let tensor = |x: &Values| match x {
-                Values::F32(x) => Tensor::from_slice(x, self.var.shape(), self.var.device()),
-                Values::F64(x) => Tensor::from_slice(x, self.var.shape(), self.var.device()),
-            };
-            match (&mut moments, values, index) {
-                (Moments::F32(m), Values::F32(x), Some(i)) => m[i].clone_from(x),
-                (Moments::F64(m), Values::F64(x), Some(i)) => m[i].clone_from(x),
-                (Moments::Tensors { moments: m, .. }, x, Some(i)) if m[i].dtype() == x.dtype() => {
-                    m[i] = tensor(x)?;
-                }
-                (Moments::Tensors { master: Some(master), .. }, x @ Values::F32(_), None) => {
-                    *master = tensor(x)?;
-                }
-                _ => return Err(foreign(&self.name, "its moments are of another floating-point type")),
-            }
-        }
-        Ok(moments)
-    }
-}
-
-impl Moments {
-    fn save(&self, index: usize) -> CResult<Values> {
-        match self {
-            Self::F32(m) => Ok(Values::F32(m[index].clone())),
-            Self::F64(m) => Ok(Values::F64(m[index].clone())),
-            Self::Tensors { moments, .. } => values(&moments[index]),
-        }
-    }
-}
-
-/// The elements of a tensor in `f32` or `f64`.
-fn values(tensor: &Tensor) -> CResult<Values> {
-    let flat = tensor.flatten_all()?;
-    Ok(match flat.dtype() {
-        DType::F64 => Values::F64(flat.to_vec1()?),
-        _ => Values::F32(flat.to_vec1()?),
-    })
-}
-
-fn in_place<T: Real, R: UpdateRule>(
-    rule: &R,
-    step: Step,
-    var: &Var,
-    gradient: &Tensor,
-    moments: &mut [Vec<T>; MAX_MOMENTS],
-) -> CResult<()> {
-    // candle's gradients have the variable's type and are contiguous, so neither call copies them.
-    let gradient = gradient.to_dtype(T::DTYPE)?.contiguous()?;
-    var.inplace_op2(&gradient, &InPlace::new(rule.kernel::<T>(step), moments))
-}
-
-/// The state of an optimizer, as data.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct SavedOptimizer {
-    /// The state of each variable, by its name.
-    pub variables: BTreeMap<String, SavedVariable>,
-}
-
-impl SavedOptimizer {
-    /// Splits off the moments, as tensors called `VARIABLE/MOMENT`.
-    pub(crate) fn without_moments(mut self) -> Result<(Self, Weights)> {
-        let mut tensors = Weights::new();
-        for (name, variable) in &mut self.variables {
-            for (moment, values) in std::mem::take(&mut variable.moments) {
-                let tensor = match values {
-                    Values::F32(x) => Tensor::from_vec(x, &*variable.shape, &Device::Cpu)?,
-                    Values::F64(x) => Tensor::from_vec(x, &*variable.shape, &Device::Cpu)?,
-                };
-                tensors.insert(format!("{name}/{moment}"), tensor);
-            }
-        }
-        Ok((self, tensors))
-    }
-
-    /// The inverse of [`SavedOptimizer::without_moments`].
-    pub(crate) fn with_moments(mut self, tensors: Weights) -> Result<Self> {
-        for (path, tensor) in tensors {
-            let variable = path.rsplit_once('/').and_then(|(name, moment)| {
-                self.variables.get_mut(name).map(|variable| (variable, moment.to_string()))
-            });
-            let Some((variable, moment)) = variable else {
-                return Err(foreign(&path, "no saved variable has this moment"));
-            };
-            variable.moments.insert(moment, values(&tensor)?);
-        }
-        Ok(self)
-    }
-}
-
-/// The state of an optimizer for one variable, as data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SavedVariable {
-    /// Steps of the variable: those in which it had a gradient.
-    pub count: u64,
-    /// The shape of the variable and of each moment.
-    pub shape: Vec<usize>,
-    /// Moments by name, with elements in row-major order. For a variable in half precision also its weights in
-    /// `f32`, as `weights`.
-    pub moments: BTreeMap<String, Values>,
-}
-
-impl Values {
-    fn dtype(&self) -> DType {
-        match self {
-            Self::F32(_) => DType::F32,
-            Self::F64(_) => DType::F64,
-        }
-    }
-}
-
-/// The elements of a moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Values {
-    /// The moment of a variable in `f32` or half precision.
-    F32(Vec<f32>),
-    /// The moment of a variable in `f64`.
-    F64(Vec<f64>),
 }

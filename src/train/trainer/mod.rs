@@ -4,8 +4,10 @@ mod config;
 mod course;
 mod custom;
 mod diagnosis;
+mod fine_tuning;
 mod phase;
 mod scaling;
+mod setters;
 mod stacked;
 mod starts;
 mod training;
@@ -22,21 +24,19 @@ pub(crate) use validation::check_watched;
 
 use crate::{
     codec,
-    data::{Dataset, LastBatch, Scaling},
+    data::Dataset,
     metrics::Metric,
     network::Output,
-    plan::{BatchSize, LrSchedule, RunSpec, Settings},
+    plan::{RunSpec, Settings},
     train::{
         augment::OwnTransforms,
         fit_transform::FitTransforms,
         learner::{fit_one_by_one, Finished},
         networks::{learner_methods, network_setters, Networks},
         trainer::{course::Course, starts::Starts},
-        Adversarial, Averaging, ClassWeights, Clip, Constraints, Distillation, EarlyStopping, Freeze,
-        LayerDecay, Learner, Loss, LossScale, Monitor, Noises, Optimizer, ParameterGroups, ReduceOnPlateau,
-        Regularizers, Run, Unfreeze, WarmStart,
+        Learner, Run, WarmStart,
     },
-    weights::{fresh, InitScheme, WeightFilter, Weights},
+    weights::{fresh, InitScheme, Weights},
     Network, Result,
 };
 use candle_core::{DType, Result as CandleResult};
@@ -84,8 +84,7 @@ use candle_nn::VarBuilder;
 ///
 /// # Half precision
 /// A network in `f16` or `bf16` ([`dtype`](Trainer::dtype)) is trained with weights, moments and losses in
-/// `f32`; see [`OptimizerState`](crate::train::OptimizerState). candle multiplies matrices of `bf16` on GPUs
-/// only.
+/// `f32`; see [`OptimizerState`](crate::train::OptimizerState).
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -179,294 +178,6 @@ impl<N: Network> Trainer<N> {
         new: impl Fn(&Settings, VarBuilder<'static>) -> CandleResult<N> + Send + Sync + 'static,
     ) -> Self {
         self.networks.add(name, reads, new);
-        self
-    }
-
-    /// Sets the number of passes over the training rows. The default is 30.
-    #[must_use]
-    pub fn epochs(mut self, epochs: usize) -> Self {
-        self.config.epochs = epochs;
-        self
-    }
-
-    /// Sets the number of rows in each step: a number, or a [`BatchSize`] that changes from epoch to epoch. The
-    /// default is 32.
-    #[must_use]
-    pub fn batch_size(mut self, rows: impl Into<BatchSize>) -> Self {
-        self.config.batch_size = rows.into();
-        self
-    }
-
-    /// Sets what becomes of a last batch that is smaller than the others. By default a last batch of a single
-    /// row joins the batch before it in a network with batch normalization, which needs two rows.
-    #[must_use]
-    pub fn last_batch(mut self, last: LastBatch) -> Self {
-        self.config.last_batch = last;
-        self
-    }
-
-    /// Sets the optimizer. The default is [`Optimizer::adam`] with learning rate 0.001.
-    #[must_use]
-    pub fn optimizer(mut self, optimizer: impl Into<Optimizer>) -> Self {
-        self.config.optimizer = optimizer.into();
-        self
-    }
-
-    /// Sets the learning-rate schedule. The default is a constant learning rate.
-    ///
-    /// A schedule cannot be combined with [`Snapshot`](crate::plan::Snapshot), which sets the learning rate
-    /// of every step. With [`FastGeometric`](crate::plan::FastGeometric) it applies to the epochs of
-    /// pretraining.
-    #[must_use]
-    pub fn schedule(mut self, schedule: impl Into<LrSchedule>) -> Self {
-        self.config.schedule = schedule.into();
-        self
-    }
-
-    /// Sets the loss. The default depends on the task; see [`TrainConfig::loss`].
-    #[must_use]
-    pub fn loss(mut self, loss: Loss) -> Self {
-        self.config.set_loss(loss);
-        self
-    }
-
-    /// Sets how much the rows of each class count in the loss of the training. The default is that all count the same.
-    #[must_use]
-    pub fn class_weights(mut self, weights: ClassWeights) -> Self {
-        self.config.class_weights = Some(weights);
-        self
-    }
-
-    /// Trains on the predictions of a teacher, which are the soft targets of the data set, beside the targets.
-    #[must_use]
-    pub fn distillation(mut self, distillation: Distillation) -> Self {
-        self.config.distillation = Some(distillation);
-        self
-    }
-
-    /// Sets how gradients are clipped. The default is not to clip them.
-    #[must_use]
-    pub fn clip(mut self, clip: Clip) -> Self {
-        self.config.clip = clip;
-        self
-    }
-
-    /// Sets the penalties on weights: a [`Regularizer`](crate::train::Regularizer), or several collected into
-    /// [`Regularizers`]. The default is none.
-    #[must_use]
-    pub fn regularizer(mut self, regularizers: impl Into<Regularizers>) -> Self {
-        self.config.regularizers = regularizers.into();
-        self
-    }
-
-    /// Sets the constraints on weights: a [`Constraint`](crate::train::Constraint), or several collected into
-    /// [`Constraints`]. They are applied after each step, and to an average of the run's networks. The default is none.
-    #[must_use]
-    pub fn constraint(mut self, constraints: impl Into<Constraints>) -> Self {
-        self.config.constraints = constraints.into();
-        self
-    }
-
-    /// Reduces the learning rate when the loss no longer falls, on top of the [`schedule`](Self::schedule). The default is
-    /// not to.
-    #[must_use]
-    pub fn reduce_on_plateau(mut self, rule: ReduceOnPlateau) -> Self {
-        self.config.plateau = Some(rule);
-        self
-    }
-
-    /// Sets the noise on inputs, targets, weights or gradients: a [`Noise`](crate::train::Noise), or several collected
-    /// into [`Noises`]. It acts in training only. Noise on inputs and targets is added after scaling. The default is none.
-    #[must_use]
-    pub fn noise(mut self, noise: impl Into<Noises>) -> Self {
-        self.config.noise = noise.into();
-        self
-    }
-
-    /// Scales the inputs. The scaling is fitted on the training rows of each run and is part of its members: whatever
-    /// predicts with them takes inputs as the data set has them. It needs a data set with one input. A run reads its
-    /// training rows once more for each 2²⁵ values. The network gets the inputs of [`RunSpec::features`], scaled; one-hot
-    /// encoding gives it a column for each category. Members that were fitted on different rows scale differently, so
-    /// their weights cannot be merged. The default is not to scale.
-    ///
-    /// ```
-    /// use candle_core::{Device, Tensor};
-    /// use candle_ensemble::{combine::Mean, data::{Scaling, TensorDataset}, strategy::Bagging, train::Trainer, Session};
-    ///
-    /// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(100., 7e4)?.reshape((20, 2))?;
-    /// let data = TensorDataset::regression(&x, &x.sum(1)?)?;
-    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb))
-    ///     .input_scaling(Scaling::Standardize)
-    ///     .target_scaling(Scaling::Standardize);
-    /// let ensemble = Session::new(&trainer, &data).fit(&Bagging::new(3), 1)?.combine(&Mean)?;
-    /// assert_eq!(ensemble.predict(&x)?.dims(), [20, 1]); // in the units of the targets
-    /// # Ok::<(), candle_ensemble::Error>(())
-    /// ```
-    #[must_use]
-    pub fn input_scaling(mut self, scaling: Scaling) -> Self {
-        self.config.input_scaling = Some(scaling);
-        self
-    }
-
-    /// Scales targets that are values, as [`input_scaling`](Self::input_scaling) does inputs. The loss is that of scaled
-    /// targets; metrics and predictions are in the targets' own units. The default is not to scale.
-    #[must_use]
-    pub fn target_scaling(mut self, scaling: Scaling) -> Self {
-        self.config.target_scaling = Some(scaling);
-        self
-    }
-
-    /// Sets adversarial training: each step is also made on inputs that are moved towards a larger loss. The default is none.
-    #[must_use]
-    pub fn adversarial(mut self, adversarial: Adversarial) -> Self {
-        self.config.adversarial = Some(adversarial);
-        self
-    }
-
-    /// Sets the variables that the optimizer's weight decay applies to. The default is [`WeightFilter::Kernels`]: biases
-    /// and the parameters of normalization layers do not decay. [`WeightFilter::All`] is the default of PyTorch.
-    #[must_use]
-    pub fn decay_on(mut self, filter: WeightFilter) -> Self {
-        self.config.decay_on = filter;
-        self
-    }
-
-    /// Multiplies the loss by a factor before the backward pass and divides the gradients by it, so that small gradients
-    /// of a network in half precision do not become 0. The default is not to.
-    #[must_use]
-    pub fn loss_scale(mut self, scale: LossScale) -> Self {
-        self.config.loss_scale = Some(scale);
-        self
-    }
-
-    /// Stops runs early, by the loss on their validation rows or by the metric that the rule names. The
-    /// strategy has to set validation rows aside.
-    #[must_use]
-    pub fn early_stopping(mut self, rule: EarlyStopping) -> Self {
-        self.config.early_stopping = Some(rule);
-        self
-    }
-
-    /// Stops runs early by a metric, such as a [`Score`](crate::metrics::Score) of your own, in place of the
-    /// rule's. The rule gets the metric's name, which is part of the trainer's tag; change the
-    /// [`version`](Self::version) when the metric computes something else under the same name.
-    ///
-    /// ```
-    /// use candle_ensemble::{metrics::Metric, train::{EarlyStopping, Trainer}};
-    ///
-    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 3, vb))
-    ///     .early_stopping_by(EarlyStopping::default(), Metric::parse("balanced-accuracy")?);
-    /// let rule = trainer.config().early_stopping.as_ref().unwrap();
-    /// assert_eq!(rule.metric.as_deref(), Some("balanced-accuracy"));
-    /// # Ok::<(), candle_ensemble::Error>(())
-    /// ```
-    #[must_use]
-    pub fn early_stopping_by(mut self, rule: EarlyStopping, metric: impl Into<Metric>) -> Self {
-        let metric = metric.into();
-        self.config.early_stopping = Some(EarlyStopping { metric: Some(metric.name()), ..rule });
-        self.metric = Some(metric);
-        self
-    }
-
-    /// Sets whether the training rows are shuffled in each epoch. The default is `true`.
-    #[must_use]
-    pub fn shuffle(mut self, shuffle: bool) -> Self {
-        self.config.shuffle = shuffle;
-        self
-    }
-
-    /// Sets whether variables without a gradient are allowed, as in a model with frozen parts. The default is
-    /// `false`: a variable that the loss does not reach is an error.
-    #[must_use]
-    pub fn allow_frozen(mut self, allow: bool) -> Self {
-        self.config.allow_frozen = allow;
-        self
-    }
-
-    /// Starts every run from the weights of another network, in place of fresh ones.
-    #[must_use]
-    pub fn warm_start(mut self, start: WarmStart) -> Self {
-        self.starts = Starts::Same(start);
-        self
-    }
-
-    /// Starts each run from weights of its own: the run with the number `i` in its plan from the `i`-th of these. Members
-    /// that start from different networks differ more than those that start from one.
-    ///
-    /// A run's setting `"warm_start"` names another one by its number, so that several runs may start from the same
-    /// weights. A run for which there is none is an error when the plan is trained, before its first run.
-    ///
-    /// ```
-    /// use candle_core::{Device, Tensor};
-    /// use candle_ensemble::{prelude::*, plan::Settings, train::WarmStart, Result};
-    ///
-    /// let x = Tensor::arange(0f32, 20., &Device::Cpu)?.affine(0.1, -1.)?.reshape((10, 2))?;
-    /// let data = TensorDataset::regression(&x, &x.sum(1)?)?;
-    /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
-    /// let pool = Session::new(&trainer, &data).fit(&MultiRun::new(3), 1)?;
-    ///
-    /// let starts = pool.weights().into_iter().map(|weights| WarmStart::new(weights.clone()));
-    /// let tuning = trainer.clone().warm_starts(starts.collect::<Result<Vec<_>>>()?);
-    /// let tuned = Session::new(&tuning, &data).fit(&MultiRun::new(3), 2)?;
-    /// assert!(Session::new(&tuning, &data).fit(&MultiRun::new(4), 2).is_err());
-    /// // Two runs from each network.
-    /// let settings = (0..6).map(|run| Settings::new().with("warm_start", run / 2));
-    /// let twice = Session::new(&tuning, &data).fit(&MultiRun::new(6).settings(settings), 2)?;
-    /// assert_eq!((tuned.members().len(), twice.members().len()), (3, 6));
-    /// # Ok::<(), candle_ensemble::Error>(())
-    /// ```
-    #[must_use]
-    pub fn warm_starts(mut self, starts: impl IntoIterator<Item = WarmStart>) -> Self {
-        self.starts = Starts::Each(starts.into_iter().collect());
-        self
-    }
-
-    /// Sets which variables are not trained. By default all are. Their gradients are not computed, for which the
-    /// constructor of the network is called once more.
-    #[must_use]
-    pub fn freeze(mut self, freeze: impl Into<Freeze>) -> Self {
-        self.config.freeze = freeze.into();
-        self
-    }
-
-    /// Sets from which epoch frozen variables are trained after all: an epoch, or an [`Unfreeze`]. By default they stay
-    /// frozen.
-    #[must_use]
-    pub fn unfreeze(mut self, unfreeze: impl Into<Unfreeze>) -> Self {
-        self.config.unfreeze = unfreeze.into();
-        self
-    }
-
-    /// Gives parts of the network a learning rate, weight decay or schedule of their own: a
-    /// [`ParameterGroup`](crate::train::ParameterGroup), or several collected into [`ParameterGroups`]. The default is
-    /// none.
-    #[must_use]
-    pub fn parameter_groups(mut self, groups: impl Into<ParameterGroups>) -> Self {
-        self.config.parameter_groups = groups.into();
-        self
-    }
-
-    /// Lets the learning rate fall from the last layer to the first, by a factor or as a [`LayerDecay`] says. By default
-    /// all layers have the same.
-    #[must_use]
-    pub fn layer_decay(mut self, decay: impl Into<LayerDecay>) -> Self {
-        self.config.layer_decay = Some(decay.into());
-        self
-    }
-
-    /// Makes an average of the run's networks the member: stochastic weight averaging or an exponential
-    /// moving average.
-    #[must_use]
-    pub fn averaging(mut self, averaging: Averaging) -> Self {
-        self.config.averaging = Some(averaging);
-        self
-    }
-
-    /// Measures gradients, weights and updates in the training and records them in the learning curve. The default is
-    /// not to measure them.
-    #[must_use]
-    pub fn monitor(mut self, monitor: Monitor) -> Self {
-        self.config.monitor = Some(monitor);
         self
     }
 
@@ -583,8 +294,11 @@ impl<N: Network> Learner for Trainer<N> {
         let hash = codec::encode(&self.config).map(|bytes| blake3::hash(&bytes).to_hex().to_string());
         let hash = hash.unwrap_or_default();
         let starts = self.starts.tag();
-        let names = |names: Vec<&str>| if names.is_empty() { String::new() } else { format!("{names:?} ") };
-        let transforms = names(self.transforms.names()) + &names(self.fits.names());
+        let names = |kind: &str, names: Vec<&str>| match names.is_empty() {
+            true => String::new(),
+            false => format!("{kind} {names:?} "),
+        };
+        let transforms = names("transforms", self.transforms.names()) + &names("fitted", self.fits.names());
         let Networks { dtype, output, .. } = &self.networks;
         format!("trainer {hash} {starts}{transforms}{dtype:?} {output:?} {}", self.version)
     }

@@ -182,8 +182,30 @@ fn a_file_of_tensors_is_a_warm_start() {
     assert_eq!(WarmStart::from_file(&path).unwrap(), WarmStart::new(source).unwrap());
     std::fs::write(&path, "no tensors").unwrap();
     assert!(WarmStart::from_file(&path).unwrap_err().to_string().contains("w.safetensors"));
+    let torch = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pretrained/state_dict.pth");
+    let opened = WarmStart::new(crate::weights::StateDict::open(&torch).unwrap()).unwrap();
+    assert_eq!(WarmStart::from_file(&torch).unwrap(), opened);
     let e = WarmStart::from_file(folder.path().join("x")).unwrap_err();
     assert!(matches!(e, crate::Error::Io { .. }), "{e}");
+}
+
+/// A prefix of all names and another type of floats are what checkpoints mostly differ in.
+#[test]
+fn a_warm_start_with_a_prefix_or_another_type_names_the_setter() {
+    let (source, target) = (vars(1).snapshot().unwrap(), vars(2));
+    let e = |start: WarmStart| start.load_into(&target).unwrap_err().to_string();
+    let prefixed = crate::weights::StateDict::from(&source).add_prefix("module.");
+    let e_prefix = e(WarmStart::new(prefixed.clone()).unwrap());
+    assert!(
+        e_prefix.ends_with("the names have a prefix: StateDict::strip_prefix(\"module.\")"),
+        "{e_prefix}"
+    );
+    WarmStart::new(prefixed.strip_prefix("module.").unwrap()).unwrap().load_into(&target).unwrap();
+    let half = crate::weights::StateDict::from(&source).to_dtype(DType::F16);
+    let start = WarmStart::new(half).unwrap();
+    let e_half = e(start.clone());
+    assert!(e_half.ends_with("WarmStart::cast(true) converts floats"), "{e_half}");
+    start.cast(true).load_into(&target).unwrap();
 }
 
 /// With weight decay, clipping, a moving average and batch normalization.

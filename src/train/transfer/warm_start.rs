@@ -1,16 +1,17 @@
 //! The weights from which a training starts, in place of fresh ones.
 use crate::{
-    files::{failed, TensorFile},
+    files::TensorFile,
     train::transfer::patterns::{by_patterns, first_layers, floats, parsed},
     weights::{
-        compatibility::{list, Kind},
+        compatibility::{list, prefix_hint, Kind},
         finite::first_non_finite,
-        Vars, Weights,
+        StateDict, Vars, Weights,
     },
     Error, Result,
 };
-use candle_core::{safetensors::load_buffer, Device, Result as CandleResult, Tensor, Var};
-use std::{collections::BTreeSet, fmt, fs, path::Path, sync::Arc};
+use candle_core::{Result as CandleResult, Tensor, Var};
+use glob::Pattern;
+use std::{collections::BTreeSet, fmt, path::Path, sync::Arc};
 
 /// The most patterns that an error proposes.
 const LISTED: usize = 5;
@@ -110,38 +111,34 @@ impl PartialEq for WarmStart {
 }
 
 impl WarmStart {
-    /// A start from these weights, which are copied.
+    /// A start from these weights, which are copied: those of a member, or a checkpoint of another program.
+    ///
+    /// ```no_run
+    /// use candle_ensemble::{train::WarmStart, weights::StateDict};
+    ///
+    /// let start = WarmStart::new(StateDict::open("resnet18.pth")?.strip_prefix("module.")?)?.except(["fc.*"]);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// When there are no tensors, or one has a type that safetensors lacks.
-    pub fn new(weights: Weights) -> Result<Self> {
+    /// When there are no tensors, or one has a type that safetensors lacks. As [`StateDict::tensor`].
+    pub fn new(weights: impl Into<StateDict>) -> Result<Self> {
+        let weights = weights.into().copied()?;
         if weights.is_empty() {
             return Err(Error::invalid("the weights of a warm start", "at least one tensor", "none"));
         }
-        let own = |(name, tensor): (String, Tensor)| {
-            let copy = if tensor.device().is_cpu() { tensor.copy() } else { tensor.to_device(&Device::Cpu) };
-            Ok((name, copy?.detach()))
-        };
-        let weights = weights.into_iter().map(own).collect::<CandleResult<Weights>>()?;
         let bytes = TensorFile::new("warm start", "", weights.clone())?.to_bytes()?;
         let (taken, digest) = (Taken::All, blake3::hash(&bytes));
         Ok(Self { weights: Arc::new(weights), digest, taken, allow_unmatched: false, cast: false })
     }
 
-    /// A start from the tensors of a safetensors file, such as one that another program wrote or the file of
-    /// a member.
+    /// A start from the tensors of a file, such as the file of a member or one that another program wrote: whatever
+    /// [`StateDict::open`] opens. To change names, give the `StateDict` to [`new`](Self::new).
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read, [`Error::Foreign`] when it is no safetensors file, and as
-    /// [`WarmStart::new`].
+    /// As [`StateDict::open`] and [`WarmStart::new`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let bytes = fs::read(path).map_err(|source| failed(path, source))?;
-        let tensors = load_buffer(&bytes, &Device::Cpu).map_err(|e| Error::Foreign {
-            what: path.display().to_string(),
-            why: Error::from(e).to_string(),
-        })?;
-        Self::new(tensors.into_iter().collect())
+        Self::new(StateDict::open(path)?)
     }
 
     /// Takes only the variables of the network whose names match one of these patterns, in which `*` stands
@@ -193,7 +190,7 @@ impl WarmStart {
     /// # Errors
     /// When there are not that many layers, or a pattern matches no variable.
     pub fn unmatched(&self, vars: &Vars) -> Result<Vec<String>> {
-        self.matched(vars).map(|(_, differences)| differences)
+        Ok(self.matched(vars)?.differences)
     }
 
     /// Copies the weights into the variables of a network.
@@ -206,18 +203,18 @@ impl WarmStart {
     /// there are not that many layers, a pattern matches no variable, or a weight is NaN or infinite in place
     /// of a finite one. No variable is changed then.
     pub fn load_into(&self, vars: &Vars) -> Result<()> {
-        let (matched, differences) = self.matched(vars)?;
-        if matched.is_empty() || !(differences.is_empty() || self.allow_unmatched) {
-            let why = match differences.is_empty() {
+        let found = self.matched(vars)?;
+        if found.matched.is_empty() || !(found.differences.is_empty() || self.allow_unmatched) {
+            let why = match found.differences.is_empty() {
                 true => "no variable is taken".into(),
-                false => format!("{}. {}", list(&differences), self.way_out(vars)?),
+                false => format!("{}. {}", list(&found.differences), found.way_out(vars)),
             };
             return Err(Error::Incompatible {
                 what: "the network and the weights of the warm start".into(),
                 why,
             });
         }
-        for (name, var, tensor) in &matched {
+        for (name, var, tensor) in &found.matched {
             if let (Some(found), None) = (first_non_finite(tensor)?, first_non_finite(var.as_tensor())?) {
                 let what = format!("`{name}`{:?} of the warm start", found.position);
                 return Err(Error::invalid(what, "finite, as it is in the network", found.value));
@@ -228,51 +225,53 @@ impl WarmStart {
             let value = tensor.to_dtype(var.dtype())?.to_device(var.device())?;
             Ok((var, value))
         };
-        for (var, value) in matched.into_iter().map(ready).collect::<CandleResult<Vec<_>>>()? {
+        for (var, value) in found.matched.into_iter().map(ready).collect::<CandleResult<Vec<_>>>()? {
             var.set(&value)?;
         }
         Ok(())
     }
 
     /// The chosen variables with the tensors that they take, and what does not match.
-    #[allow(clippy::type_complexity)]
-    fn matched(&self, vars: &Vars) -> Result<(Vec<(String, Var, Tensor)>, Vec<String>)> {
+    fn matched(&self, vars: &Vars) -> Result<Matched> {
         let chosen: BTreeSet<String> = match &self.taken {
             Taken::All => floats(vars),
             Taken::FirstLayers(k) => first_layers("WarmStart::first_layers", *k, vars)?,
             Taken::Names(patterns) => by_patterns("WarmStart::names", patterns, vars)?,
             Taken::Except(patterns) => self.others(patterns, vars)?,
         };
-        let (mut matched, mut differences) = (vec![], vec![]);
+        let mut found = Matched::default();
         for (name, var) in vars.named().into_iter().filter(|(name, _)| chosen.contains(name)) {
             let Some(tensor) = self.weights.get(&name) else {
-                differences.push(format!("{name} is missing"));
+                found.differences.push(format!("{name} is missing"));
+                found.missing.push(name);
                 continue;
             };
             let same_dtype = tensor.dtype() == var.dtype() || (self.cast && tensor.dtype().is_float());
-            match tensor.dims() == var.dims() && same_dtype {
-                true => matched.push((name, var, tensor.clone())),
-                false => differences.push(format!(
-                    "{name} is {} in place of {}",
-                    Kind::of(tensor),
-                    Kind::of(var.as_tensor())
-                )),
+            if tensor.dims() == var.dims() && same_dtype {
+                found.matched.push((name, var, tensor.clone()));
+                continue;
             }
+            found.castable += usize::from(tensor.dims() == var.dims() && tensor.dtype().is_float());
+            let (is, must) = (Kind::of(tensor), Kind::of(var.as_tensor()));
+            found.differences.push(format!("{name} is {is} in place of {must}"));
         }
         let left_out = match &self.taken {
             Taken::All => Some(vec![]),
             Taken::Except(patterns) => Some(parsed("WarmStart::except", patterns)?),
             Taken::FirstLayers(_) | Taken::Names(_) => None,
         };
-        if let Some(left_out) = left_out {
-            let beyond = self.weights.iter().filter(|(name, tensor)| {
-                let is_left_out =
-                    chosen.contains(name.as_str()) || left_out.iter().any(|glob| glob.matches(name));
-                tensor.dtype().is_float() && !is_left_out
-            });
-            differences.extend(beyond.map(|(name, _)| format!("{name} is not of this model")));
+        let beyond = self.weights.iter().filter(|(name, tensor)| {
+            let is_left_out = |globs: &Vec<Pattern>| globs.iter().any(|glob| glob.matches(name));
+            tensor.dtype().is_float()
+                && !chosen.contains(name.as_str())
+                && !left_out.as_ref().is_some_and(is_left_out)
+        });
+        found.unexpected = beyond.map(|(name, _)| name.clone()).collect();
+        if left_out.is_some() {
+            let beyond = found.unexpected.iter().map(|name| format!("{name} is not of this model"));
+            found.differences.extend(beyond);
         }
-        Ok((matched, differences))
+        Ok(found)
     }
 
     /// The variables that match none of the patterns.
@@ -289,10 +288,37 @@ impl WarmStart {
         Ok(names)
     }
 
+    /// What distinguishes it from other warm starts, for the tag of a learner.
+    pub(crate) fn tag(&self) -> String {
+        let Self { digest, taken, allow_unmatched, cast, .. } = self;
+        format!("warm start {} {taken:?} {allow_unmatched} {cast}", digest.to_hex())
+    }
+}
+
+/// What a warm start finds in a network.
+#[derive(Default)]
+struct Matched {
+    /// The variables that take a tensor.
+    matched: Vec<(String, Var, Tensor)>,
+    /// What does not match, in words.
+    differences: Vec<String>,
+    /// The variables without a tensor, and the tensors that are not taken.
+    missing: Vec<String>,
+    unexpected: Vec<String>,
+    /// How many tensors differ from their variables in the type of floats alone.
+    castable: usize,
+}
+
+impl Matched {
     /// What to do about variables that do not match.
-    fn way_out(&self, vars: &Vars) -> Result<String> {
-        let (matched, _) = self.matched(vars)?;
-        let taken: BTreeSet<&str> = matched.iter().map(|(name, ..)| name.as_str()).collect();
+    fn way_out(&self, vars: &Vars) -> String {
+        if let Some(hint) = prefix_hint(&self.missing, &self.unexpected) {
+            return hint;
+        }
+        if self.castable == self.differences.len() {
+            return "WarmStart::cast(true) converts floats".into();
+        }
+        let taken: BTreeSet<&str> = self.matched.iter().map(|(name, ..)| name.as_str()).collect();
         let layer =
             |name: &str| name.rsplit_once('.').map_or(name.to_owned(), |(layer, _)| format!("{layer}.*"));
         let others: BTreeSet<String> = floats(vars)
@@ -306,12 +332,6 @@ impl WarmStart {
             true => String::new(),
             false => format!("leave them fresh with WarmStart::except([{}]), or ", patterns.join(", ")),
         };
-        Ok(format!("To start all the same, {fresh}take what matches with WarmStart::allow_unmatched(true)"))
-    }
-
-    /// What distinguishes it from other warm starts, for the tag of a learner.
-    pub(crate) fn tag(&self) -> String {
-        let Self { digest, taken, allow_unmatched, cast, .. } = self;
-        format!("warm start {} {taken:?} {allow_unmatched} {cast}", digest.to_hex())
+        format!("To start all the same, {fresh}take what matches with WarmStart::allow_unmatched(true)")
     }
 }
