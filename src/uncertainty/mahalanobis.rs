@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 ///
 /// Features are the outputs of a layer before the last one, `(N, F)`. A [`Sequential`](crate::nn::Sequential) gives them
 /// ([`forward_first`](crate::nn::Sequential::forward_first), and [`train::features`](crate::train::features()) for a data
-/// set). Fit on training rows. Of an ensemble, take the mean of the members' scores.
+/// set); of a member of a pool ask [`Pool::on_network`](crate::Pool::on_network), which scales inputs as in the training. Fit on training rows. Of an ensemble, take the mean of the members' scores.
 ///
 /// Use it where a network's probabilities are too sure of themselves; they know only which class is nearest. `s` is the
 /// shrinkage, from 0 to 1: 0.01 or so where there are many more rows than features, and more where there are not. With 0 the
@@ -133,6 +133,9 @@ impl Gaussian {
             let must = format!("{}, as in the fit", self.features);
             return Err(Error::invalid("number of features", must, width));
         }
+        if features.dim(0)? == 0 {
+            return Ok(vec![]);
+        }
         let whitening =
             Tensor::from_slice(&self.whitening, (width, width), &Device::Cpu)?.t()?.contiguous()?;
         let means = Tensor::from_slice(&self.means, ((), width), &Device::Cpu)?;
@@ -157,7 +160,7 @@ fn whitening(mut covariance: Vec<f64>, width: usize, shrinkage: f64) -> Result<V
         }
     }
     let singular = |why: &dyn std::fmt::Display| {
-        let must = "of full rank; drop features that are constant, or take more shrinkage";
+        let must = "of full rank; drop features that are constant within each class, or take more shrinkage";
         Error::invalid("covariance of the features", must, format!("singular ({why})"))
     };
     let covariance = Array2::from_shape_vec((width, width), covariance).map_err(|e| singular(&e))?;
@@ -171,7 +174,10 @@ fn whitening(mut covariance: Vec<f64>, width: usize, shrinkage: f64) -> Result<V
 
 /// Features as a table of f64 on the CPU, each finite.
 fn table(features: &Tensor) -> Result<Tensor> {
-    let (_, width) = features.dims2()?;
+    let &[_, width] = features.dims() else {
+        let got = format!("of shape {:?}", features.dims());
+        return Err(Error::invalid("the features", "of shape (N, F)", got));
+    };
     let features = features.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.contiguous()?;
     let values = features.flatten_all()?.to_vec1::<f64>()?;
     match values.iter().position(|x| !x.is_finite()) {
@@ -279,5 +285,13 @@ mod tests {
         let fitted = Mahalanobis::fit(&tensor(&FEATURES), &LABELS, 0.1).unwrap();
         let two = Tensor::zeros((4, 2), DType::F32, &Device::Cpu).unwrap();
         assert!(fitted.distances(&two).unwrap_err().to_string().contains("number of features must be 3"));
+        let images = Tensor::zeros((4, 3, 2), DType::F32, &Device::Cpu).unwrap();
+        assert!(fitted
+            .relative(&images)
+            .unwrap_err()
+            .to_string()
+            .contains("features must be of shape (N, F)"));
+        let none = Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap();
+        assert!(fitted.distances(&none).unwrap().is_empty() && fitted.relative(&none).unwrap().is_empty());
     }
 }

@@ -1,5 +1,5 @@
 //! The uncertainty of predicted values.
-use crate::{check, data::Task, predictions::Predictions, Error, Result};
+use crate::{check, data::Task, distribution::Mixture, predictions::Predictions, Error, Result};
 use candle_core::{DType, Device, Tensor};
 
 /// How uncertain the members of an ensemble are of the values of each row: the moments of the mixture of the members.
@@ -78,6 +78,11 @@ impl ValueUncertainty {
             Some(variances) => mean(&checked(variances, &values)?)?,
         };
         Ok(Self { mean: center, between, within })
+    }
+
+    /// The moments of a mixture of predicted distributions.
+    pub(crate) fn of_mixture(mixture: &Mixture) -> Result<Self> {
+        Ok(Self { mean: mixture.mean()?, between: mixture.epistemic()?, within: mixture.aleatoric()? })
     }
 
     /// The variance of the mixture, `(B, K)`.
