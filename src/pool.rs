@@ -7,6 +7,7 @@ mod builder;
 mod conformal;
 mod held_out;
 mod load;
+mod networks;
 mod predictions;
 
 pub use builder::{PoolBuilder, PretrainedMember};
@@ -14,12 +15,9 @@ pub use load::LoadReport;
 
 use crate::{
     combine::{Combiner, CombinerReport},
-    data::Dataset,
-    ensemble::Ensemble,
-    predictions::{
-        live::{Constructor, LiveSlots},
-        unseen::rows_not_in,
-    },
+    data::{Dataset, Fingerprint},
+    ensemble::{Ensemble, Origin},
+    predictions::{live::LiveSlots, unseen::rows_not_in},
     prune::Prune,
     store::member::{is_seen_unknown, predicting},
     train::Learner,
@@ -77,6 +75,8 @@ pub struct Pool<'a, L: Learner> {
     /// Whether all rows of the data are new to all members, whatever the members' records say of other data.
     new_data: bool,
     seed: Seed,
+    /// The digest of the data, made once.
+    fingerprint: OnceLock<Fingerprint>,
     held_out: OnceLock<HeldOut>,
     held_out_with_inputs: OnceLock<HeldOut>,
 }
@@ -93,8 +93,19 @@ impl<'a, L: Learner> Pool<'a, L> {
             return Err(Error::invalid("a pool", "of at least one member", "empty"));
         }
         let (held_out, held_out_with_inputs) = (OnceLock::new(), OnceLock::new());
-        let new_data = false;
-        Ok(Self { members, learner, data, device, reserved, new_data, seed, held_out, held_out_with_inputs })
+        let (new_data, fingerprint) = (false, OnceLock::new());
+        Ok(Self {
+            members,
+            learner,
+            data,
+            device,
+            reserved,
+            new_data,
+            seed,
+            fingerprint,
+            held_out,
+            held_out_with_inputs,
+        })
     }
 
     /// The members, in the order of the plan.
@@ -179,17 +190,6 @@ impl<'a, L: Learner> Pool<'a, L> {
         Ok(Pool { new_data: true, ..pool })
     }
 
-    /// Builds the network of the member at this position, with its weights.
-    ///
-    /// # Errors
-    /// When there is no such member, when it scales its inputs or targets, or candle cannot build the network.
-    pub fn network(&self, position: usize) -> Result<L::Network> {
-        let must = || format!("below {}, the number of members", self.members.len());
-        let member = self.members.get(position);
-        let member = member.ok_or_else(|| Error::invalid("a member's position", must(), position))?;
-        Constructor::of(self.learner).build(member, &self.device)?.into_network()
-    }
-
     /// The learner, the data and the device.
     pub(crate) fn parts(&self) -> (&'a L, &'a dyn Dataset, &Device) {
         (self.learner, self.data, &self.device)
@@ -210,7 +210,9 @@ impl<'a, L: Learner> Pool<'a, L> {
     pub fn combine<C: Combiner>(&self, combiner: &C) -> Result<Ensemble<L::Network, C::Fitted>> {
         let fitted = self.fit_combiner(combiner)?;
         let live = LiveSlots::build(&self.members, self.learner, self.data, &self.device)?;
-        Ok(Ensemble::new(&self.members, live, fitted, self.learner.shared_build()))
+        let data = *self.fingerprint.get_or_init(|| self.data.fingerprint());
+        let origin = Origin { data, new_data: self.new_data };
+        Ok(Ensemble::new(&self.members, live, fitted, self.learner.shared_build()).with_origin(origin))
     }
 
     /// Fits `combiner` as [`combine`](Self::combine) does, without an ensemble.

@@ -148,12 +148,16 @@ fn read(args: &Args, name: &str) -> Result<(String, TensorDataset)> {
         standardize: true,
     };
     let data = Data::read(&table, name)?;
+    for note in data.notes.iter().filter(|_| !args.quiet) {
+        eprintln!("warning: {}: {note}", data.name);
+    }
     let Target::Values(targets) = &data.answers else {
         return Err(Error::invalid("--data", "tables whose target is a value", name));
     };
     let rows = data.rows();
     let inputs = (0..rows).flat_map(|row| data.columns.iter().map(move |column| column.values[row] as f32));
     let inputs = Tensor::from_iter(inputs, &Device::Cpu)?.reshape((rows, data.columns.len()))?;
-    let targets = Tensor::from_iter(targets.iter().map(|y| *y as f32), &Device::Cpu)?;
+    // In f64, because targets may be far from 0: the trainer scales them before they are cast.
+    let targets = Tensor::new(targets.as_slice(), &Device::Cpu)?;
     Ok((data.name.clone(), TensorDataset::regression(inputs, &targets)?))
 }

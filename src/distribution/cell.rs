@@ -130,7 +130,8 @@ impl<'a> Cell<'a> {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         let mut add = |x: f64| (low, high) = (low.min(x), high.max(x));
         self.parts().for_each(|(_, m, s)| [m - s, m + s].into_iter().for_each(&mut add));
-        let width = high - low;
+        // A scale may vanish beside its location, and a step must move the bounds all the same.
+        let width = (high - low).max(4. * f64::EPSILON * low.abs().max(high.abs()));
         let mut reach = width;
         while self.cdf(low) >= p && reach.is_finite() {
             low -= reach;

@@ -11,7 +11,7 @@ pub use on_dataset::OnDataset;
 
 use crate::{
     combine::{softmax_mean, FittedCombiner, Weighted},
-    data::{Dataset, Inputs, Positions, Task},
+    data::{Dataset, Fingerprint, Inputs, Positions, Task},
     distribution::Mixture,
     kernels::{argmax::argmax_rows, cpu, finite::bad_rows},
     network::{output::ln, positions::Layout, Scale},
@@ -75,6 +75,16 @@ pub struct Ensemble<N, F> {
     threads: Option<usize>,
     batch_rows: usize,
     allow_nan: bool,
+    /// Where it comes from a pool rather than from a file.
+    origin: Option<Origin>,
+}
+
+/// The data set of the pool that an ensemble comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) data: Fingerprint,
+    /// Whether its rows are new to all members, whatever their records say of other data.
+    pub(crate) new_data: bool,
 }
 
 impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
@@ -86,7 +96,12 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         shared_build: Option<SharedBuild<N>>,
     ) -> Self {
         let members = predicting(members).cloned().collect();
-        Self { members, live, fitted, shared_build, threads: None, batch_rows: 1024, allow_nan: false }
+        let (threads, batch_rows, allow_nan, origin) = (None, 1024, false, None);
+        Self { members, live, fitted, shared_build, threads, batch_rows, allow_nan, origin }
+    }
+
+    pub(crate) fn with_origin(self, origin: Origin) -> Self {
+        Self { origin: Some(origin), ..self }
     }
 
     /// Sets how many rows one pass over the members takes, at least 1; the default is 1024. The memory that a

@@ -211,8 +211,9 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
 
     /// Fits a method of [conformal prediction](crate::conformal) for the ensemble on these rows.
     ///
-    /// They must be rows that neither a member nor the combiner was fitted on, and on which nothing was chosen; nothing here
-    /// can check it. [`Pool::conformal`](crate::Pool::conformal) knows which rows of its data the members have seen.
+    /// They must be rows that neither a member nor the combiner was fitted on, and on which nothing was chosen. Rows of the
+    /// pool's own data set that do not serve are refused; of another data set, and of an ensemble from a file, nothing here
+    /// can check it. [`Pool::conformal`](crate::Pool::conformal) takes the rows of its data that serve.
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
@@ -230,10 +231,12 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     /// ```
     ///
     /// # Errors
-    /// As [`predict`](Self::predict) and [`ConformalMethod::fit`].
+    /// As [`predict`](Self::predict) and [`ConformalMethod::fit`]; when rows are those of the pool's own data set, and a member
+    /// or the combiner was fitted on them.
     pub fn conformal<M: ConformalMethod>(&self, method: &M) -> Result<M::Fitted> {
         let of_members = method.calibration_rows() == CalibrationRows::HeldOut;
         self.over_rows(|passes, rows| {
+            self.ensemble.check_calibration_rows(self.data, rows)?;
             let mixture = match method.needs_distributions() {
                 true => Some(self.ensemble.distribution_passes(passes)?),
                 false => None,
@@ -275,6 +278,14 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     /// As [`predict`](Self::predict).
     pub fn class_uncertainty(&self) -> Result<ClassUncertainty> {
         self.with_passes(|passes| self.ensemble.class_uncertainty_passes(passes))
+    }
+
+    /// The energy of each row; see [`Ensemble::energy`].
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict) and [`Ensemble::energy`].
+    pub fn energy(&self, temperature: f64) -> Result<Vec<f64>> {
+        self.with_passes(|passes| self.ensemble.energy_passes(passes, temperature))
     }
 
     /// How uncertain the members are of the values of each row; see [`Ensemble::value_uncertainty`].

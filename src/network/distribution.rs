@@ -178,8 +178,9 @@ impl Output {
             [rows, columns] if columns == width => Ok(rows),
             [rows] if width == 1 => Ok(rows),
             _ => candle_core::bail!(
-                "the network must output {width} numbers for each row, which {self:?} of {outputs} values has, but its \
-                 output has the shape {:?}",
+                "the network must output {width} numbers for each row, {} for each of {outputs} values of {self:?}, but \
+                 its output has the shape {:?}",
+                self.numbers_per_value(),
                 output.dims()
             ),
         }

@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 /// the values, and the kind has no effect on them.
 ///
 /// For distributions of `K` values a network outputs several numbers for each value, in a linear layer without activation.
-/// The scale is positive, because it is `softplus(t) + 10⁻⁶` of a raw output `t`, with `softplus(t) = ln(1 + eᵗ)`.
+/// The scale is positive, because it is `softplus(t) + 10⁻⁶` of a raw output `t`, with `softplus(t) = ln(1 + eᵗ)`. So no
+/// variance is below `10⁻⁶`, and networks learn best where targets are near 0 and 1 in size: let the trainer scale others
+/// ([`Trainer::target_scaling`](crate::train::Trainer::target_scaling)); the distributions are in the targets' own unit.
 ///
 /// | Kind | Shape | Columns |
 /// |---|---|---|
@@ -62,7 +64,10 @@ pub enum Output {
     /// valid logits.
     #[default]
     Logits,
-    /// Probabilities `(B, C)`: the network ends in a softmax.
+    /// Probabilities `(B, C)`: the network ends in a softmax. For two classes also one probability of class 1, `(B,)` or
+    /// `(B, 1)`, and for several labels one for each, `(B, L)`: the network ends in a sigmoid.
+    ///
+    /// For networks that are trained already, or by a loss of your own: the losses of the library take logits.
     Probabilities,
     /// One margin `m` from −1 to 1, `(B,)` or `(B, 1)`, for two classes: the network ends in one unit with
     /// tanh. Its sign is the class, 1 where it is positive, and `(1 + m) / 2` counts as the probability of
@@ -200,6 +205,9 @@ impl Output {
                 "a network with Output::Margins must output one number for 2 classes, but outputs {width} for \
                  {classes}"
             ),
+            (Self::Probabilities, 1) if classes == 2 => {
+                on_scale(Tensor::cat(&[&output.affine(-1., 1.)?, &output], 1)?, scale)
+            }
             (Self::Probabilities, _) if width == classes => {
                 // A network of short floats has rounded its probabilities, and the sum that it divided by.
                 let output = match rounded {
@@ -280,6 +288,20 @@ mod tests {
                 }
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn one_probability_is_that_of_class_1() -> Result<()> {
+        let p = Tensor::new(&[0f64, 0.25, 1.], &Device::Cpu)?;
+        for p in [p.clone(), p.unsqueeze(1)?] {
+            let predicted = Output::Probabilities.prediction(&p, TWO, Scale::Probability)?;
+            assert_eq!(predicted.to_vec2::<f64>()?, [[1., 0.], [0.75, 0.25], [0., 1.]]);
+            let logarithms = Output::Probabilities.prediction(&p, TWO, Scale::LogProbability)?;
+            assert_eq!(logarithms.to_vec2::<f64>()?[1], [0.75f64.ln(), 0.25f64.ln()]);
+        }
+        let three = Task::Classification { classes: 3 };
+        assert!(Output::Probabilities.prediction(&p, three, Scale::Probability).is_err());
         Ok(())
     }
 

@@ -41,8 +41,16 @@ impl<N: Network> LiveMember<N> {
 
     /// The output of the network as it is.
     fn raw(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        let inputs = self.scaling.scale_inputs(&inputs.columns(self.features.as_deref())?)?;
-        self.network.run(&inputs, false)
+        self.on_network(inputs, |network, inputs| network.run(inputs, false))
+    }
+
+    /// What `f` makes of the network and of the columns of the inputs that the member was trained on, scaled as they were.
+    pub(crate) fn on_network<T>(
+        &self,
+        inputs: &Inputs,
+        f: impl FnOnce(&N, &Inputs) -> CandleResult<T>,
+    ) -> CandleResult<T> {
+        f(&self.network, &self.scaling.scale_inputs(&inputs.columns(self.features.as_deref())?)?)
     }
 
     /// The parameters of the distributions that the network predicts, `(B, W)`, in the targets' own units.

@@ -47,7 +47,7 @@ pub(crate) fn check_output(output: &Tensor, task: Task, rows: usize, kind: Outpu
                 format!("used with {classes}"),
             ));
         }
-        (Task::Classification { classes }, _) => (classes, classes == 2 && kind == Output::Logits),
+        (Task::Classification { classes }, _) => (classes, classes == 2),
         (Task::Regression { outputs }, _) => (outputs, outputs == 1),
     };
     let fits = match *output.dims() {
@@ -63,7 +63,8 @@ pub(crate) fn check_output(output: &Tensor, task: Task, rows: usize, kind: Outpu
             format!("[{rows}, 1] or [{rows}] with one margin for the 2 classes")
         }
         Task::Classification { .. } if one_number => {
-            format!("[{rows}, 2], or [{rows}, 1] or [{rows}] with one logit for the 2 classes")
+            let number = if kind == Output::Probabilities { "probability" } else { "logit" };
+            format!("[{rows}, 2], or [{rows}, 1] or [{rows}] with one {number} for the 2 classes")
         }
         Task::Classification { classes } => format!("[{rows}, {classes}] for {classes} classes"),
         Task::Regression { outputs } if kind.is_distribution() => {
@@ -120,7 +121,7 @@ mod tests {
             (three, logits, vec![5]),
             (three, probabilities, vec![5]),
             (two, logits, vec![1, 3, 4]),
-            (two, probabilities, vec![4]),
+            (two, probabilities, vec![1, 3, 4]),
             (two, Output::Margins, vec![1, 3]),
             (four, Output::Margins, vec![6]),
             (one, logits, vec![1, 3]),

@@ -1,6 +1,7 @@
 //! The uncertainty of predicted classes.
 use crate::{
     check,
+    data::Task,
     kernels::{argmax::argmax, cpu, float::Number},
     predictions::Predictions,
     Error, Result,
@@ -68,6 +69,9 @@ pub struct ClassUncertainty {
     pub slots: Vec<usize>,
 }
 
+/// By so much the sum of the probabilities of a row may differ from 1.
+const TOLERANCE: f64 = 1e-3;
+
 /// The figures of a row.
 #[derive(Clone, Copy)]
 struct Row {
@@ -84,7 +88,7 @@ impl ClassUncertainty {
     /// The uncertainty of predictions `(S, B, C)` of probabilities.
     ///
     /// # Errors
-    /// When the predictions are values, or a probability is not in [0, 1].
+    /// When the predictions are values, a probability is not in [0, 1], or those of a row do not sum to 1.
     pub fn new(predictions: &Predictions) -> Result<Self> {
         Self::weighted(predictions, None)
     }
@@ -96,10 +100,13 @@ impl ClassUncertainty {
     /// The pairwise divergence is the mean over pairs with the weights `w_i w_j`.
     ///
     /// # Errors
-    /// When the predictions are values, a probability is not in [0, 1], or there is not one weight for each slot, finite and
-    /// 0 or more, with a positive sum.
+    /// As [`new`](Self::new), and when there is not one weight for each slot, finite and 0 or more, with a positive sum.
     pub fn weighted(predictions: &Predictions, weights: Option<&[f64]>) -> Result<Self> {
         check::weights(weights, predictions.slots(), false)?;
+        if let Task::Regression { .. } = predictions.task() {
+            let must = "probabilities of classes (ValueUncertainty is for values)";
+            return Err(Error::invalid("the predictions", must, "values"));
+        }
         let predictions = predictions.to_device(&Device::Cpu)?;
         let probabilities = predictions.probabilities("the uncertainty of classes")?;
         let covered = predictions.coverage_by_slot()?;
@@ -141,15 +148,20 @@ fn each<T: Number>(
         let weighted = (0..slots).any(|slot| predicts(slot, row) && weight(slot) > 0.);
         for slot in (0..slots).filter(|slot| predicts(*slot, row) && (weight(*slot) > 0. || !weighted)) {
             shares.push(if weighted { weight(slot) } else { 1. });
-            let first = (slot * rows + row) * classes;
+            let (first, mut sum) = ((slot * rows + row) * classes, 0.);
             for (class, p) in all.get(first..first + classes).unwrap_or_default().iter().enumerate() {
                 let p: f64 = (*p).into();
                 // NaN is in no range.
-                if !(0.0..=1.0 + 1e-3).contains(&p) {
+                if !(0.0..=1.0 + TOLERANCE).contains(&p) {
                     let what = format!("probability of class {class} by member {slot}, row {row}");
                     return Err(Error::invalid(what, "from 0 to 1", p));
                 }
                 members.push(p);
+                sum += p;
+            }
+            if (sum - 1.).abs() > TOLERANCE {
+                let what = format!("sum of the probabilities by member {slot}, row {row}");
+                return Err(Error::invalid(what, "1", sum));
             }
         }
         let sum: f64 = shares.iter().sum();
@@ -237,7 +249,6 @@ fn pairwise(members: &[f64], shares: &[f64], classes: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Task;
     use candle_core::Tensor;
     use proptest::prelude::*;
 
@@ -344,8 +355,11 @@ mod tests {
             let e = ClassUncertainty::new(&predictions(&[0.5, 0.5, bad, 0.5], 2, 2)).unwrap_err();
             assert!(e.to_string().contains("class 0 by member 1, row 0"), "{e}");
         }
+        let e = ClassUncertainty::new(&predictions(&[0.5, 0.5, 0.9, 0.9], 2, 2)).unwrap_err().to_string();
+        assert_eq!(e, "sum of the probabilities by member 1, row 0 must be 1, but is 1.8");
         let values = Tensor::zeros((2, 3, 1), DType::F32, &Device::Cpu).unwrap();
         let values = Predictions::new(values, Task::Regression { outputs: 1 }).unwrap();
-        assert!(ClassUncertainty::new(&values).is_err());
+        let e = ClassUncertainty::new(&values).unwrap_err().to_string();
+        assert!(e.starts_with("the predictions must be probabilities of classes"), "{e}");
     }
 }

@@ -11,10 +11,10 @@ use rayon::prelude::*;
 ///
 /// A softmax forgets the size of the logits; the energy keeps it, so it often tells other data from those of the training
 /// better than the largest probability does. The temperature `T` is above 0, and 1 as a rule. Of an ensemble take the mean of
-/// the members' energies. Networks whose logits are normalized, such as log-probabilities, have an energy of 0 everywhere.
+/// the members' energies ([`Ensemble::energy`](crate::Ensemble::energy)). Networks whose logits are normalized, such as log-probabilities, have an energy of 0 everywhere.
 ///
 /// # Errors
-/// When the logits are not of shape `(N, C)` or NaN, or the temperature is not above 0.
+/// When the logits are not of shape `(N, C)` for 2 classes or more, or are NaN, or the temperature is not above 0.
 ///
 /// # Examples
 /// ```
@@ -29,8 +29,20 @@ use rayon::prelude::*;
 ///
 /// Source: Liu et al. 2020, arXiv:2010.03759.
 pub fn energy(logits: &Tensor, temperature: f64) -> Result<Vec<f64>> {
+    energy_from(logits, temperature, 0)
+}
+
+/// The energies of rows whose numbers, for errors, begin at `start`.
+pub(crate) fn energy_from(logits: &Tensor, temperature: f64, start: usize) -> Result<Vec<f64>> {
     positive("the temperature", temperature)?;
-    let (_, classes) = logits.dims2()?;
+    let classes = match *logits.dims() {
+        [_, classes] if classes > 1 => classes,
+        _ => {
+            let must =
+                "of shape (N, C) for 2 classes or more (a single logit z of class 1 stands for the logits 0 and z)";
+            return Err(Error::invalid("the logits", must, format!("of shape {:?}", logits.dims())));
+        }
+    };
     let logits = logits.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
     let of_row = |(row, z): (usize, &[f64])| {
         let greatest = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -38,10 +50,10 @@ pub fn energy(logits: &Tensor, temperature: f64) -> Result<Vec<f64>> {
         let energy = 0. - greatest - temperature * sum.ln();
         match energy.is_finite() {
             true => Ok(energy),
-            false => Err(Error::invalid(format!("logits of row {row}"), "finite", energy)),
+            false => Err(Error::invalid(format!("logits of row {}", start + row), "finite", energy)),
         }
     };
-    logits.par_chunks_exact(classes.max(1)).enumerate().map(of_row).collect()
+    logits.par_chunks_exact(classes).enumerate().map(of_row).collect()
 }
 
 #[cfg(test)]
@@ -59,5 +71,15 @@ mod tests {
             assert!((got[1] + 1000. + t * 2f64.ln()).abs() < 1e-9);
         }
         assert!(energy(&logits, 0.).is_err() && energy(&(logits * f64::NAN).unwrap(), 1.).is_err());
+    }
+
+    /// The energy of a single logit would be its negative, whatever it says of the other class.
+    #[test]
+    fn logits_of_one_class_are_refused() {
+        for dims in [&[3usize, 1][..], &[3], &[3, 2, 2]] {
+            let logits = Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap();
+            let e = energy(&logits, 1.).unwrap_err().to_string();
+            assert!(e.starts_with("the logits must be of shape (N, C) for 2 classes or more"), "{e}");
+        }
     }
 }

@@ -25,7 +25,8 @@ const BLOCK: usize = 1024;
 ///
 /// Features are the outputs of a layer before the last one, `(N, F)`. A [`Sequential`](crate::nn::Sequential) gives them
 /// ([`forward_first`](crate::nn::Sequential::forward_first), and [`train::features`](crate::train::features()) for a data
-/// set). Fit on training rows. Of an ensemble, take the mean of the members' scores.
+/// set); for a member of a pool, [`Pool::on_network`](crate::Pool::on_network) does, and scales inputs as in the training.
+/// Fit on training rows. Of an ensemble, take the mean of the members' scores.
 ///
 /// Use it where a network's probabilities are too sure of themselves; they know only which class is nearest. `s` is the
 /// shrinkage, from 0 to 1: 0.01 or so where there are many more rows than features, and more where there are not. With 0 the
@@ -74,7 +75,7 @@ impl Mahalanobis {
     /// When there are no rows, the numbers of rows and labels differ, a feature is not finite, the shrinkage is not from 0 to
     /// 1, or the covariance is not of full rank.
     pub fn fit(features: &Tensor, labels: &[u32], shrinkage: f64) -> Result<Self> {
-        let (rows, _) = features.dims2()?;
+        let (rows, _) = shape(features)?;
         if rows != labels.len() || rows == 0 {
             let must = format!("{}, one for each label, and at least 1", labels.len());
             return Err(Error::invalid("number of rows of the features", must, rows));
@@ -113,7 +114,7 @@ impl Mahalanobis {
 impl Gaussian {
     /// Fits on features `(N, F)` and the class of each row, each below `classes` and each with a row.
     fn fit(features: &Tensor, labels: &[u32], classes: usize, shrinkage: f64) -> Result<Self> {
-        let (rows, width) = features.dims2()?;
+        let (rows, width) = shape(features)?;
         let index = Tensor::new(labels, &Device::Cpu)?;
         let index = |of: &Range<usize>| index.narrow(0, of.start, of.len());
         let counts = Tensor::zeros(classes, DType::F64, &Device::Cpu)?;
@@ -143,7 +144,7 @@ impl Gaussian {
 
     /// The squared distance of each row to the nearest mean.
     fn nearest(&self, features: &Tensor) -> Result<Vec<f64>> {
-        let (rows, width) = features.dims2()?;
+        let (rows, width) = shape(features)?;
         if width != self.features {
             let must = format!("{}, as in the fit", self.features);
             return Err(Error::invalid("number of features", must, width));
@@ -209,7 +210,7 @@ fn whitening(mut covariance: Vec<f64>, width: usize, shrinkage: f64) -> Result<V
         }
     }
     let singular = |why: &dyn std::fmt::Display| {
-        let must = "of full rank; drop features that are constant, or take more shrinkage";
+        let must = "of full rank; drop features that are constant within each class, or take more shrinkage";
         Error::invalid("covariance of the features", must, format!("singular ({why})"))
     };
     let covariance = Array2::from_shape_vec((width, width), covariance).map_err(|e| singular(&e))?;
@@ -221,9 +222,20 @@ fn whitening(mut covariance: Vec<f64>, width: usize, shrinkage: f64) -> Result<V
     }
 }
 
+/// The numbers of rows and of features.
+fn shape(features: &Tensor) -> Result<(usize, usize)> {
+    match *features.dims() {
+        [rows, width] => Ok((rows, width)),
+        _ => {
+            let got = format!("of shape {:?}", features.dims());
+            Err(Error::invalid("the features", "of shape (N, F)", got))
+        }
+    }
+}
+
 /// The features of some rows as f64 on the CPU, each finite.
 fn table(features: &Tensor, of: &Range<usize>) -> Result<Tensor> {
-    let (_, width) = features.dims2()?;
+    let (_, width) = shape(features)?;
     let features = features.narrow(0, of.start, of.len())?.to_device(&Device::Cpu)?;
     let features = features.to_dtype(DType::F64)?.contiguous()?;
     let values = features.flatten_all()?.to_vec1::<f64>()?;
@@ -365,5 +377,13 @@ mod tests {
         let fitted = Mahalanobis::fit(&tensor(&FEATURES), &LABELS, 0.1).unwrap();
         let two = Tensor::zeros((4, 2), DType::F32, &Device::Cpu).unwrap();
         assert!(fitted.distances(&two).unwrap_err().to_string().contains("number of features must be 3"));
+        let images = Tensor::zeros((4, 3, 2), DType::F32, &Device::Cpu).unwrap();
+        assert!(fitted
+            .relative(&images)
+            .unwrap_err()
+            .to_string()
+            .contains("features must be of shape (N, F)"));
+        let none = Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap();
+        assert!(fitted.distances(&none).unwrap().is_empty() && fitted.relative(&none).unwrap().is_empty());
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | What the data leave open, and what the members disagree on | [`ClassUncertainty`] | classes |
 //! | The same as variances | [`ValueUncertainty`] | values |
-//! | A score from logits | [`energy`] | classes |
+//! | A score from logits | [`energy`], [`Ensemble::energy`](crate::Ensemble::energy) | classes |
 //! | A score from features of a layer | [`Mahalanobis`] | classes |
 //! | How well a score tells other data from those of the training | [`Detection`] | any score |
 //! | The error of the rows of which a predictor is surest | [`RiskCoverage`] | any score |
@@ -31,6 +31,7 @@ pub use cdf_calibration::CdfCalibration;
 pub use classes::ClassUncertainty;
 pub use detection::Detection;
 pub use energy::energy;
+pub(crate) use energy::energy_from;
 #[cfg(feature = "learned")]
 #[cfg_attr(docsrs, doc(cfg(feature = "learned")))]
 pub use mahalanobis::Mahalanobis;

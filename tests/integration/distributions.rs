@@ -117,10 +117,28 @@ fn the_ensemble_is_the_mixture_of_its_members() {
         assert!((aleatoric[cell] - noise).abs() < 1e-9 * noise);
     }
     assert!(epistemic.iter().all(|e| *e > 0.));
+    // The same as variances of an ensemble, whatever its combiner, which has no weights here.
+    let near = |got: &Tensor, exact: &[f64]| {
+        let pairs: Vec<_> = flat(got).into_iter().zip(exact).collect();
+        assert!(
+            pairs.iter().all(|(got, exact)| (got - *exact).abs() < 1e-9 * exact.abs().max(1.)),
+            "{pairs:?}"
+        );
+    };
+    for uncertainty in [
+        pool.combine(&Mean).unwrap().value_uncertainty(&x).unwrap(),
+        pool.combine(&Median).unwrap().value_uncertainty(&x).unwrap(),
+    ] {
+        near(&uncertainty.between, &epistemic);
+        near(&uncertainty.within, &aleatoric);
+    }
 
     let weighted = pool.combine(&Weighted::new(&[0., 3., 1.]).unwrap()).unwrap();
     let mixture = weighted.predict_distribution(&x).unwrap();
     assert_eq!(mixture.weights(), [0., 0.75, 0.25]);
+    let uncertainty = weighted.value_uncertainty(&x).unwrap();
+    near(&uncertainty.within, &flat(&mixture.aleatoric().unwrap()));
+    near(&uncertainty.total().unwrap(), &flat(&mixture.variance().unwrap()));
     let predicted = weighted.predict(&x).unwrap().to_dtype(DType::F64).unwrap();
     assert!(distance(&predicted, &mixture.mean().unwrap()) < 1e-3);
     let refused =

@@ -9,7 +9,7 @@ use candle_ensemble::{
     nn::{self, seq},
     prelude::*,
     store::{Checkpoints, DirectoryStore},
-    train::{Optimizer, Output},
+    train::{CustomLoop, Optimizer, Output},
     HeldOut,
 };
 use candle_nn::VarBuilder;
@@ -243,6 +243,67 @@ fn labels_are_predicted_each_for_itself() {
     // The loss is that of each label's binary cross-entropy, by hand.
     let loss = pool.members()[0].record.curve.last().unwrap().train_loss;
     assert!(loss > 0. && loss < 0.2, "{loss}");
+}
+
+/// Labels that are not known of some rows are ignored positions: they change nothing, whatever stands there.
+#[test]
+fn labels_that_are_not_known_are_ignored_positions() {
+    let x = normal(6, 60, 3);
+    let known = |row: usize, label: usize| (row + label) % 4 != 0;
+    let labels = |ignored: i64| {
+        let columns = x.to_vec2::<f32>().unwrap();
+        let of_row = |(row, x): (usize, &Vec<f32>)| {
+            let all = [x[0] > 0., x[1] > 0.5].map(i64::from);
+            [0, 1].map(|label| if known(row, label) { all[label] } else { ignored })
+        };
+        let ids: Vec<i64> = columns.iter().enumerate().flat_map(of_row).collect();
+        Tensor::from_vec(ids, (60, 2), &CPU).unwrap()
+    };
+    let e = TensorDataset::multi_label(&x, &labels(-1)).unwrap_err().to_string();
+    assert!(
+        e.contains("label 0 must be 0 or 1 (TensorDataset::dense takes labels that are not known"),
+        "{e}"
+    );
+    let network = |vb: VarBuilder<'_>| {
+        let linear = candle_nn::linear(3, 2, vb)?;
+        Ok(candle_nn::func(move |x: &Tensor| linear.forward(x)?.unsqueeze(2)))
+    };
+    let trainer = Trainer::new(network).epochs(40).optimizer(Optimizer::adam(0.05));
+    let fit = |ignored: i64| {
+        let data = TensorDataset::dense(&x, &labels(ignored), Some(ignored)).unwrap();
+        let pool = Session::new(&trainer, &data).fit(&Bagging::new(3), 2).unwrap();
+        let held_out = pool.held_out().unwrap().rows().len();
+        let ensemble = pool.combine(&Mean).unwrap();
+        let Metrics::Classification { accuracy, .. } = ensemble.on(&data).evaluate().unwrap() else {
+            panic!()
+        };
+        (held_out, accuracy, ensemble.predict_proba(&x).unwrap())
+    };
+    let (held_out, accuracy, p) = fit(-1);
+    assert_eq!(p.dims(), [60, 2, 2]);
+    assert!(held_out < 90 && accuracy > 0.9, "{held_out} {accuracy}");
+    assert_eq!(bits(&p.flatten_all().unwrap()), bits(&fit(7).2.flatten_all().unwrap()));
+}
+
+/// A sigmoid at the end, as many networks from elsewhere have it: the predictions are those of the logits.
+#[test]
+fn probabilities_of_labels_are_predictions_too() {
+    let x = normal(6, 40, 3);
+    let y = x.gt(0f32).unwrap().to_dtype(DType::U32).unwrap();
+    let data = TensorDataset::multi_label(&x, &y).unwrap();
+    let linear = |vb: VarBuilder<'_>| candle_nn::linear(3, 3, vb);
+    let logits = CustomLoop::new("none", linear, |_, _| Ok(()));
+    let sigmoid =
+        |vb: VarBuilder<'_>| Ok(seq().add(candle_nn::linear(3, 3, vb)?).add(candle_nn::Activation::Sigmoid));
+    let probabilities = CustomLoop::new("none", sigmoid, |_, _| Ok(())).output(Output::Probabilities);
+    let strategy = MultiRun::new(2);
+    let a = Session::new(&logits, &data).fit(&strategy, 3).unwrap().combine(&Mean).unwrap();
+    let b = Session::new(&probabilities, &data).fit(&strategy, 3).unwrap().combine(&Mean).unwrap();
+    close(&a.predict_proba(&x).unwrap(), &b.predict_proba(&x).unwrap());
+    // The losses of the library compute the sigmoid themselves.
+    let trainer = Trainer::new(sigmoid).output(Output::Probabilities).epochs(1);
+    let e = Session::new(&trainer, &data).fit(&strategy, 3).err().unwrap().to_string();
+    assert!(e.contains("the loss must be used with Output::Logits: it computes the softmax itself"), "{e}");
 }
 
 #[test]

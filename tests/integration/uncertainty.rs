@@ -5,7 +5,7 @@ use candle_core::{Module, Result as CandleResult, Tensor};
 use candle_ensemble::{
     combine::{InverseError, Mean, Median, Weighted},
     conformal::*,
-    data::{Dataset, TensorDataset},
+    data::{Dataset, Scaling, TensorDataset},
     strategy::{Bagging, EnsembleBuilder, KFold, MultiRun},
     train::{CustomLoop, Learner, Run, Trainer},
     uncertainty::{ClassUncertainty, ValueUncertainty},
@@ -183,11 +183,33 @@ fn rows_that_do_not_serve_for_a_calibration_are_refused() -> Result<()> {
     let conformal = ensemble.on(&line(7, 50, 0.3)).conformal(&SplitIntervals::new(0.1))?;
     assert_eq!(conformal.rows(), 50);
     assert!(ensemble.predict_intervals(&conformal, data.inputs()).is_ok());
+    // The pool's own rows, which a member or the combiner has seen.
+    let own = |found: Result<ConformalIntervals>| {
+        let e = error(found);
+        assert!(
+            e.starts_with("the calibration rows must be rows on which neither a member nor the combiner"),
+            "{e}"
+        );
+        e
+    };
+    let mean = pool.combine(&Mean)?;
+    let e = own(mean.on(&data).conformal(&SplitIntervals::new(0.1)));
+    assert!(e.ends_with("but is 30 rows, 15 of which members have seen"), "{e}");
+    assert_eq!(mean.on(&data).rows(&pool.unseen()).conformal(&SplitIntervals::new(0.1))?.rows(), 15);
+    own(mean.on(&data).conformal(&CrossIntervals::new(0.1)));
+    let e = own(ensemble.on(&data).rows(&pool.unseen()).conformal(&SplitIntervals::new(0.1)));
+    assert!(e.ends_with("on which \"inverse-error\" was fitted"), "{e}");
+    // All rows of new data are new to the members, and not to a combiner that is fitted on them.
+    let new = line(9, 20, 0.3);
+    let on_new = pool.on_new_data(&new)?;
+    assert!(on_new.combine(&Mean)?.on(&new).conformal(&SplitIntervals::new(0.1)).is_ok());
+    own(on_new.combine(&InverseError::new())?.on(&new).conformal(&SplitIntervals::new(0.1)));
     // Classes are no values.
     let (blobs, classifier) = (blobs(1, 30, 3, 0.4), classifier());
     let classes = Session::new(&classifier, &blobs).fit(&MultiRun::new(3), 42)?.combine(&Mean)?;
     assert!(classes.predict_intervals(&conformal, blobs.inputs()).is_err());
-    assert!(error(classes.on(&blobs).conformal(&SplitIntervals::new(0.1))).contains("must be regression"));
+    assert!(error(classes.on(&self::blobs(2, 30, 3, 0.4)).conformal(&SplitIntervals::new(0.1)))
+        .contains("must be regression"));
     Ok(())
 }
 
@@ -198,6 +220,9 @@ fn groups_come_from_the_data_set() -> Result<()> {
     let calibration = line(3, 60, 0.3).with_groups(groups.clone())?;
     let ensemble = Session::new(&trainer, &data).fit(&MultiRun::new(2), 42)?.combine(&Mean)?;
     let by_group = ensemble.on(&calibration).conformal(&SplitIntervals::new(0.1).by_group())?;
+    assert!(by_group.quantiles().is_some_and(|all| all.iter().all(|of| of.too_few().is_empty())));
+    let few = ensemble.on(&calibration).conformal(&SplitIntervals::new(0.03).by_group())?;
+    assert_eq!(few.quantiles().map(|all| all[0].too_few()), Some(vec![0, 1]));
     let rows = [5, 0, 7, 1];
     let found = ensemble.on(&calibration).rows(&rows).predict_intervals(&by_group)?;
     let widths: Vec<f64> = output_intervals(&found, 0)?.iter().map(PredictionInterval::width).collect();
@@ -258,6 +283,21 @@ fn sets_of_an_ensemble_and_its_uncertainty_are_those_of_its_predictions() -> Res
     assert_eq!(found, ClassUncertainty::weighted(&predictions, Some(&weights))?);
     assert_ne!(found.total, ClassUncertainty::new(&predictions)?.total);
     assert_eq!(ensemble.on(&data).class_uncertainty()?, found);
+    // The mean energy, by its definition, of networks whose inputs are scaled too.
+    for trainer in [classifier(), classifier().input_scaling(Scaling::Standardize)] {
+        let pool = Session::new(&trainer, &data).fit(&MultiRun::new(3), 42)?;
+        let x = data.inputs().only().unwrap();
+        let mut mean = vec![0.; 60];
+        for member in 0..3 {
+            let logits = pool.on_network(member, x, |network, inputs| network.forward(inputs.only()?))?;
+            for (mean, z) in mean.iter_mut().zip(flat(&logits).chunks(3)) {
+                *mean -= 2. * z.iter().map(|z| (z / 2.).exp()).sum::<f64>().ln() / 3.;
+            }
+        }
+        let found = pool.combine(&Mean)?.batch_rows(7).energy(x, 2.)?;
+        assert_eq!(pool.combine(&Mean)?.on(&data).rows(&[5, 3]).energy(2.)?, [found[5], found[3]]);
+        assert!(found.iter().zip(&mean).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?} {mean:?}");
+    }
     assert!(ensemble.value_uncertainty(data.inputs()).is_err());
     let (data, trainer) = (line(1, 40, 0.3), self::trainer());
     let pool = Session::new(&trainer, &data).fit(&MultiRun::new(3), 42)?;
@@ -265,6 +305,51 @@ fn sets_of_an_ensemble_and_its_uncertainty_are_those_of_its_predictions() -> Res
     let exact = ValueUncertainty::new(&pool.predictions(data.inputs())?, None)?;
     assert_eq!(bits(&found.between), bits(&exact.between));
     assert_eq!(data.rows(), found.mean.dims()[0]);
+    let e = pool.combine(&Mean)?.energy(data.inputs(), 1.).unwrap_err().to_string();
+    assert!(e.contains("must be Output::Logits for classes, but is Logits for regression"), "{e}");
+    Ok(())
+}
+
+/// Labels are positions: a set for each, and the groups of the rows are those of their positions.
+#[test]
+fn sets_of_labels_take_the_groups_of_their_rows() -> Result<()> {
+    let x = flat(line(1, 60, 0.3).inputs().only().unwrap());
+    let y: Vec<u32> = x.iter().map(|x| u32::from(*x > 0.)).collect();
+    let inputs = Tensor::from_iter(x.iter().map(|x| *x as f32), &CPU)?.reshape((60, 2))?;
+    let data = TensorDataset::multi_label(&inputs, &Tensor::from_vec(y, (60, 2), &CPU)?)?;
+    let trainer = Trainer::new(|vb: VarBuilder<'_>| linear(2, 2, vb)).epochs(20);
+    let error = |result: Result<ConformalSets>| result.unwrap_err().to_string();
+    let session = Session::new(&trainer, &data).reserve(0.5);
+    let pool = session.fit(&MultiRun::new(2), 42)?;
+    // A row is a unit, and a group of its own is no group that a new row could be in.
+    let sets = pool.combine(&Mean)?.predict_sets(&pool.conformal(&Mean, &ClassSets::new(0.1))?, &inputs)?;
+    assert_eq!((sets.rows(), sets.classes()), (120, 2));
+    let e = error(pool.conformal(&Mean, &ClassSets::new(0.1).by_group()));
+    assert!(
+        e.contains("must be given (Dataset::groups), as the quantiles are by group, but is one for each"),
+        "{e}"
+    );
+    let e = error(pool.conformal(&Mean, &ClassSets::new(0.1).by_class()));
+    assert!(e.contains("or the positions of a row, are not exchangeable"), "{e}");
+
+    let calibration = TensorDataset::multi_label((&inputs + 0.01)?, data.targets())?;
+    let calibration = calibration.with_groups((0..60).map(|row| row % 2).collect())?;
+    let ensemble = pool.combine(&Mean)?;
+    let by_group = ensemble.on(&calibration).conformal(&ClassSets::new(0.2).by_group())?;
+    assert_eq!(by_group.rows(), 120);
+    let found = ensemble.on(&calibration).rows(&[3, 0]).predict_sets(&by_group)?;
+    // By hand: the threshold of the row's group, for each of its labels.
+    let p = flat(&ensemble.on(&calibration).rows(&[3, 0]).predict_proba()?);
+    let quantile =
+        |group| Ok::<_, candle_ensemble::Error>(by_group.fitted().quantiles().of(Some(group))?.quantile);
+    for (at, (p, group)) in p.iter().zip([1, 1, 0, 0]).enumerate() {
+        let most = quantile(group)?;
+        let mut expected = [*p <= most, 1. - p <= most];
+        if expected == [false, false] {
+            expected[usize::from(*p > 0.5)] = true;
+        }
+        assert_eq!(found.as_slice()[2 * at..][..2], expected, "{at}");
+    }
     Ok(())
 }
 

@@ -61,6 +61,12 @@ pub(super) fn quantiles(
     match (rows.groups(), by_group) {
         (None, false) => ScoreQuantiles::fit(scores, None, alpha),
         (Some(groups), false) => ScoreQuantiles::fit_for_new_groups(scores, groups, alpha),
+        // The positions of a row are a group where the data has no others, and no new row is of this group.
+        (Some(groups), true) if groups == rows.rows() => Err(Error::invalid(
+            "groups of the calibration rows",
+            "given (Dataset::groups), as the quantiles are by group",
+            "one for each row",
+        )),
         (Some(groups), true) => ScoreQuantiles::fit(scores, Some(groups), alpha),
         (None, true) => Err(Error::invalid(
             "groups of the calibration rows",

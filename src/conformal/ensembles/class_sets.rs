@@ -109,7 +109,8 @@ impl ClassSets {
             (By::Class, None) => ScoreQuantiles::fit(scores, Some(labels), self.alpha),
             (By::Class, Some(_)) => Err(Error::invalid(
                 "groups of the calibration rows",
-                "left out where the sets are by class, because the rows of a group are not exchangeable",
+                "left out where the sets are by class, because the rows of a group, or the positions of a row, are not \
+                 exchangeable",
                 "given",
             )),
             (by, _) => quantiles(scores, rows, by == By::Group, self.alpha),

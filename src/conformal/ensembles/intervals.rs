@@ -84,6 +84,16 @@ impl ConformalIntervals {
         self.rows
     }
 
+    /// The quantiles of the errors for each output, of split conformal intervals; `None` for others. One that is infinite,
+    /// and the groups that [`ScoreQuantiles::too_few`] lists, make infinite intervals.
+    #[must_use]
+    pub fn quantiles(&self) -> Option<&[ScoreQuantiles]> {
+        match &self.kind {
+            Kind::Split { quantiles, .. } => Some(quantiles),
+            Kind::Cross(_) | Kind::Quantiles(_) => None,
+        }
+    }
+
     /// Whether the intervals need the numbers of the groups of new rows.
     #[must_use]
     pub fn by_group(&self) -> bool {
@@ -137,6 +147,8 @@ impl ConformalIntervals {
 
     /// The intervals of `N` new rows, `(N, K, 2)` of type f64: the lower and the upper end for each of `K` outputs, from the
     /// predictions of all members. `groups` are the groups of the rows, where the quantiles are [by group](Self::by_group).
+    /// The ends are infinite where there are fewer calibration rows, in all or in the group of the row, than
+    /// [`rows_needed`](super::super::rows_needed()).
     ///
     /// For jackknife+ intervals, the predictions are those of the members
     /// ([`Pool::predictions_per_member`](crate::Pool::predictions_per_member)); otherwise they are those of the slots

@@ -68,7 +68,8 @@ impl TensorDataset {
     /// A data set with several labels, each of which a row has or has not: inputs as in [`Self::classification`], and
     /// targets `(N, L)` of 0 and 1, of any dtype.
     ///
-    /// A network for it puts out one logit for each label, `(B, L)`.
+    /// A network for it puts out one logit for each label, `(B, L)`. Where it is not known of some rows whether they have a
+    /// label, use [`Self::dense`] with an `ignore_index` for these, and a network with outputs `(B, L, 1)`.
     ///
     /// ```
     /// use candle_core::{DType, Device, Tensor};
@@ -93,7 +94,8 @@ impl TensorDataset {
         if let Some((at, value)) = values.iter().enumerate().find(|(_, value)| **value != 0. && **value != 1.)
         {
             let what = format!("the target of row {}, label {}", at / labels, at % labels);
-            return Err(Error::invalid(what, "0 or 1", value));
+            let must = "0 or 1 (TensorDataset::dense takes labels that are not known, as an ignored id)";
+            return Err(Error::invalid(what, must, value));
         }
         let targets = targets.to_dtype(DType::U32)?;
         let data = Self::assemble(inputs.into(), &targets, None, Task::Classification { classes: 2 })?;
@@ -163,7 +165,11 @@ mod tests {
         assert!(dense(&[[2, 9], [2, 9]]).contains("of more than one class"));
         let labels = Tensor::new(&[[0f32, 1.], [0.5, 1.]], &Device::Cpu).unwrap();
         let e = TensorDataset::multi_label(rows(2), &labels).unwrap_err().to_string();
-        assert_eq!(e, "the target of row 1, label 0 must be 0 or 1, but is 0.5");
+        assert!(
+            e.starts_with("the target of row 1, label 0 must be 0 or 1 (TensorDataset::dense takes labels"),
+            "{e}"
+        );
+        assert!(e.ends_with("but is 0.5"), "{e}");
         let flat = Tensor::new(&[0f32, 1.], &Device::Cpu).unwrap();
         assert!(TensorDataset::multi_label(rows(2), &flat)
             .unwrap_err()

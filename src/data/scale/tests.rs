@@ -140,7 +140,6 @@ fn every_scaling_agrees_with_scikit_learn() {
         ),
     ] {
         let fitted = Scaling::parse(text).unwrap().fit(&rows()).unwrap();
-        println!("{text}");
         close(&values(&fitted.transform(&fresh).unwrap()), &want.concat(), tolerance);
     }
 }

@@ -176,6 +176,17 @@ fn quantiles_have_moments_and_a_distribution_function_but_no_density() {
 }
 
 /// The cells of rows and outputs are not mixed up, and rows count by their weights.
+/// `1e12 ± 1e-6` are one number of f64. The quantiles are near it, and are found.
+#[test]
+fn quantiles_of_a_scale_that_vanishes_beside_its_location() {
+    for location in [1e12, -1e12] {
+        let point = of(Family::Gaussian, &[(location, 1e-6)]);
+        for p in [1e-6, 0.05, 0.5, 0.95] {
+            close(one(point.quantile(p)), location, 1e-15, p);
+        }
+    }
+}
+
 #[test]
 fn rows_outputs_and_weights() {
     let locations = Tensor::arange(0f64, 12., CPU).unwrap().reshape((2, 3, 2)).unwrap();

@@ -384,6 +384,10 @@ impl TrainConfig {
         if let Some(loss) = &self.loss {
             loss.check()?;
             loss.check_fit(task, output)?;
+        } else if output == Output::Probabilities && self.custom_loss.is_none() && self.distillation.is_none()
+        {
+            // The default computes a softmax, which such a network has computed already.
+            Loss::default_for(task, output, task.width()).check_fit(task, output)?;
         }
         self.class_weights.as_ref().map_or(Ok(()), |weights| weights.check(task))?;
         self.distillation.as_ref().map_or(Ok(()), Distillation::check)?;
