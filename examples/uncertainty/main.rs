@@ -6,6 +6,8 @@
 mod digits;
 #[path = "../common/values.rs"]
 mod flags;
+#[path = "../common/letters.rs"]
+mod letters;
 mod out_of_distribution;
 #[path = "../common/program.rs"]
 mod program;
@@ -24,7 +26,7 @@ use std::{path::PathBuf, process::ExitCode};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Show how sure ensembles are: prediction intervals of a noisy curve, handwritten digits that the networks have never seen,
+/// Show how sure ensembles are: prediction intervals of a noisy curve, digits and letters that the networks have never seen,
 /// sets of digits, and the error of the digits of which the ensemble is surest.
 #[derive(Parser)]
 struct Args {
@@ -62,7 +64,7 @@ fn run(mut args: Args) -> Result<(), Failure> {
     }
     say("# Values: intervals of a noisy curve\n");
     values::show(&args)?;
-    say("\n# Rows of another kind: networks that know the digits 0 to 4 see the digits 5 to 9\n");
+    say("\n# Rows of another kind: networks that know some digits see the others, and those that know all see letters\n");
     out_of_distribution::show(&args)?;
     let noisy = sets::Noisy::train(&args)?;
     say("\n# Classes: sets of digits, on images with noise\n");

@@ -1,8 +1,11 @@
 //! What is made of the members of a setup: an ensemble.
 use crate::{
     combine::{self, AnyCombiner, AnyFitted, Combiner, Mean},
-    evaluate::{combination::Way, combinations, Combination},
-    merge::{best_of, BestOf, MaxBarrier},
+    evaluate::{
+        combination::{best_within, Way},
+        combinations, Combination,
+    },
+    merge::MaxBarrier,
     pool::Pool,
     registry::split_list,
     remedy::Setup,
@@ -83,8 +86,8 @@ impl Together {
                     pool.distill(learner, options, pool.seed().child("student"))?.combine(&mean)
                 }
                 Way::Merge(spec) => pool.merge(spec, &MaxBarrier::new(MAX_BARRIER))?.pool.combine(&mean),
-                Way::BestOf { max_cost } => {
-                    let best = best_of(pool, &BestOf::new().max_cost(*max_cost))?;
+                Way::BestOf { max_cost, student } => {
+                    let best = best_within(pool, *max_cost, student.as_ref())?;
                     pool.with_members(best.ensemble.members().to_vec())?.combine(&mean)
                 }
                 Way::Rule(_) | Way::Averaged(_) => pool.combine(&mean),

@@ -36,6 +36,7 @@
 //! | which labels to report, of several | [`LabelThresholds`] |
 //! | a language model | [`perplexity()`] |
 //! | its confusion matrix in one number | [`matthews_correlation()`]; [`cohen_kappa()`] where classes have an order |
+//! | classes with an order | [`ordinal_mae()`]; [`rps()`], a proper score of their probabilities |
 //! | its probabilities | [`nll()`] and [`brier()`], which are proper scores |
 //! | whether they can be trusted | [`ece()`], [`classwise_ece()`], the reliability of [`brier_decomposition()`] |
 //! | how they order the rows | [`roc_auc()`]; [`average_precision()`] where a class is rare |
@@ -62,9 +63,11 @@
 //! | `jaccard`, `iou`, `mean-iou` (`jaccard:macro`) | [`jaccard()`] | classes | Intersection over union of true and predicted rows of a class; its mean is the mean IoU | `average=macro` |
 //! | `mcc`, `matthews` | [`matthews_correlation()`] | classes | Correlation of Matthews between predicted and true classes | |
 //! | `kappa`, `kappa-linear` (`kappa:linear`), `kappa-quadratic` (`kappa:quadratic`) | [`cohen_kappa()`] | classes | Agreement of predicted and true classes beyond chance | `weights=equal` |
+//! | `ordinal-mae` | [`ordinal_mae()`] | classes | Mean number of classes, which have an order, between the predicted and the true one | |
 //! | `nll`, `log-loss` | [`nll()`] | classes | Negative log-likelihood in nats | |
 //! | `perplexity` | [`perplexity()`] | classes | Exponential of the negative log-likelihood | |
 //! | `brier` | [`brier()`] | classes | Brier score, summed over the classes | |
+//! | `rps`, `ranked-probability-score` | [`rps()`] | classes | Ranked probability score of classes with an order | |
 //! | `brier-reliability` | [`brier_decomposition()`] | classes | Reliability of the Brier score: the part of calibration | `bins=15` |
 //! | `brier-resolution` | [`brier_decomposition()`] | classes | Resolution of the Brier score: how far bins differ in their classes | `bins=15` |
 //! | `ece` | [`ece()`] | classes | Expected calibration error in bins of equal width | `bins=15` |
@@ -121,6 +124,7 @@ mod metric_set;
 mod msle;
 mod nll;
 mod one_vs_rest;
+mod ordinal_mae;
 mod perplexity;
 mod pinball;
 mod precision;
@@ -132,6 +136,7 @@ mod registry;
 mod reliability;
 mod rmse;
 mod roc_auc;
+mod rps;
 mod score;
 mod stream;
 mod top_k;
@@ -165,6 +170,7 @@ pub use metric_list::MetricList;
 pub use metric_set::Metrics;
 pub use msle::msle;
 pub use nll::{nll, NLL_EPSILON};
+pub use ordinal_mae::ordinal_mae;
 pub use perplexity::perplexity;
 pub use pinball::pinball;
 pub use precision::precision;
@@ -174,5 +180,6 @@ pub use registry::registry;
 pub use reliability::{reliability_bins, ReliabilityBin};
 pub use rmse::rmse;
 pub use roc_auc::roc_auc;
+pub use rps::rps;
 pub use score::{Metric, Score};
 pub use top_k::top_k_accuracy;

@@ -23,6 +23,7 @@ use crate::{
         msle::Msle,
         nll,
         one_vs_rest::{Area, OneVsRest},
+        ordinal_mae,
         perplexity::Perplexity,
         pinball::{check_quantile, pinball_losses},
         precision,
@@ -30,6 +31,7 @@ use crate::{
         recall,
         rmse::{mean_of_squares, root_of_squares},
         roc_auc::ROC_AUC,
+        rps,
         score::{BuiltIn, Start},
         stream::{ClassRows, MeanScore, ValueRows},
         top_k::{check_k, TopK},
@@ -175,6 +177,13 @@ const DECISIONS: &[Entry<Metric>] = &[
     .with_shorthands(&[("kappa-linear", "linear"), ("kappa-quadratic", "quadratic")])
     .with_tasks(CLASSES)
     .with_source("Cohen 1968, doi:10.1037/h0026256"),
+    Entry::new(
+        "ordinal-mae",
+        "ordinal_mae()",
+        "Mean number of classes, which have an order, between the predicted and the true one",
+        |_| Ok(of_classes("ordinal-mae", false, None, || MeanScore::new(ordinal_mae::distance))),
+    )
+    .with_tasks(CLASSES),
 ];
 
 /// Metrics of the probabilities of classes.
@@ -191,6 +200,12 @@ const PROBABILITIES: &[Entry<Metric>] = &[
     Entry::new("brier", "brier()", "Brier score, summed over the classes", |_| Ok(brier()))
         .with_tasks(CLASSES)
         .with_source("Brier 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2"),
+    Entry::new("rps", "rps()", "Ranked probability score of classes with an order", |_| {
+        Ok(of_classes("rps", false, None, || MeanScore::new(rps::distance)))
+    })
+    .with_aliases(&["ranked-probability-score"])
+    .with_tasks(CLASSES)
+    .with_source("Epstein 1969, doi:10.1175/1520-0450(1969)008<0985:ASSFPF>2.0.CO;2"),
     Entry::new(
         "brier-reliability",
         "brier_decomposition()",

@@ -93,7 +93,11 @@ impl Output {
         let stretch = |raw: &mut f64, (_, scale): &Affine| *raw = positive(*raw).0 * scale.abs();
         let deviation = |raw: &mut f64, (_, scale): &Affine| *raw = positive(*raw).0.sqrt() * scale.abs();
         match self {
-            Self::Logits | Self::Probabilities | Self::Margins => {}
+            Self::Logits
+            | Self::Probabilities
+            | Self::Margins
+            | Self::CumulativeLogits
+            | Self::ConditionalLogits => {}
             Self::Gaussian | Self::Laplace | Self::StudentT { .. } => {
                 let (locations, scales) = row.split_at_mut(targets.len());
                 locations.iter_mut().zip(targets).for_each(|(x, target)| shift(x, target));
@@ -144,7 +148,11 @@ impl Output {
                 Mixture::of_components(Family::Gaussian, &block(0)?, &block(1)?, &block(2)?)
             }
             Self::Quantiles { levels } => Mixture::of_quantiles(levels, &block(0, levels.as_slice().len())?),
-            Self::Logits | Self::Probabilities | Self::Margins => self.distribution_only(),
+            Self::Logits
+            | Self::Probabilities
+            | Self::Margins
+            | Self::CumulativeLogits
+            | Self::ConditionalLogits => self.distribution_only(),
         }
     }
 

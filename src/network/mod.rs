@@ -5,6 +5,7 @@
 //! distributions of values, and [`Scale`]
 //! the scale on which a combiner works.
 mod distribution;
+mod ordinal;
 pub(crate) mod output;
 pub(crate) mod positions;
 
@@ -41,7 +42,7 @@ pub trait Network {
     /// threads, each of which builds the network once more and runs some of the passes. For a network that remembers
     /// what it has seen, set [`Ensemble::threads`](crate::Ensemble::threads) to 1.
     ///
-    /// Returns logits `(B, C)`, one logit `(B,)` or `(B, 1)` for two classes, or values `(B,)` or `(B, K)`. Where a row
+    /// Returns logits `(B, C)`, one logit `(B,)` or `(B, 1)` for two classes, `C − 1` for classes with an order, or values `(B,)` or `(B, K)`. Where a row
     /// has several [`Positions`](crate::data::Positions), logits `(B, C, …)` or `(B, …, C)`, or one logit for each label,
     /// `(B, L)`.
     fn run(&self, inputs: &Inputs, train: bool) -> Result<Tensor>;

@@ -26,6 +26,10 @@ use serde::{Deserialize, Serialize};
 /// | [`GaussianMixture`](Self::GaussianMixture) | `(B, 3 J K)` | `J K` logits, `J K` means, `J K` raw variances, those of the first value first |
 /// | [`Quantiles`](Self::Quantiles) | `(B, K Q)` | `Q` quantiles of the first value, then of the second |
 ///
+/// For `C` classes with an order, such as grades, a network outputs `C − 1` logits
+/// ([`CumulativeLogits`](Self::CumulativeLogits), [`ConditionalLogits`](Self::ConditionalLogits)). Predictions are
+/// probabilities of the classes as for other networks.
+///
 /// The prediction is then the mean of the distribution, so combiners, metrics and held-out predictions are those of
 /// values. [`Ensemble::predict_distribution`](crate::Ensemble::predict_distribution) and
 /// [`Pool::distributions`](crate::Pool::distributions) return the distributions. The loss is the negative log-likelihood or
@@ -101,6 +105,30 @@ pub enum Output {
         /// The levels of the quantiles.
         levels: Levels,
     },
+    /// Classes with an order: the logits `(B, C − 1)` of `P(y > k)`, one for each class `k` but the last. With
+    /// [`Loss::Coral`](crate::train::Loss::Coral) and one score for all of them, to which each adds a bias of its own, they
+    /// are CORAL, a proportional-odds model. Logits that do not fall from class to class are put into that order, so that
+    /// no probability is negative.
+    ///
+    /// ```
+    /// use candle_ensemble::{nn, train::{Output, Trainer}};
+    ///
+    /// // Five grades: a score, and four biases.
+    /// let trainer = Trainer::new(|vb| {
+    ///     let (score, bias) = (nn::linear_no_bias(8, 1, vb.pp("score"))?, vb.get(4, "bias")?);
+    ///     Ok(nn::seq().add(score).add_fn(move |score| score.broadcast_add(&bias)))
+    /// });
+    /// let trainer = trainer.output(Output::CumulativeLogits);
+    /// ```
+    ///
+    /// Source: McCullagh 1980, doi:10.1111/j.2517-6161.1980.tb01109.x; Cao, Mirjalili and Raschka 2020, arXiv:1901.07884.
+    CumulativeLogits,
+    /// Classes with an order: the logits `(B, C − 1)` of `P(y > k | y ≥ k)`, one for each class `k` but the last, whose
+    /// products are probabilities whatever the logits are. [`Loss::Corn`](crate::train::Loss::Corn) trains such networks,
+    /// which end in a linear layer of `C − 1` units.
+    ///
+    /// Source: Shi, Cao and Raschka 2021, arXiv:2111.08851.
+    ConditionalLogits,
 }
 
 /// The scale on which the predictions of members are combined.
@@ -132,14 +160,18 @@ impl Output {
     /// Whether it is a distribution of values.
     #[must_use]
     pub fn is_distribution(self) -> bool {
-        !matches!(self, Self::Logits | Self::Probabilities | Self::Margins)
+        !matches!(self, Self::Logits | Self::Probabilities | Self::Margins) && !self.is_ordinal()
     }
 
     /// How many numbers the network outputs for each value.
     #[must_use]
     pub fn numbers_per_value(self) -> usize {
         match self {
-            Self::Logits | Self::Probabilities | Self::Margins => 1,
+            Self::Logits
+            | Self::Probabilities
+            | Self::Margins
+            | Self::CumulativeLogits
+            | Self::ConditionalLogits => 1,
             Self::Gaussian | Self::Laplace | Self::StudentT { .. } => 2,
             Self::GaussianMixture { components } => components.saturating_mul(3),
             Self::Quantiles { levels } => levels.as_slice().len(),
@@ -201,6 +233,13 @@ impl Output {
                 let probabilities = Tensor::cat(&[&(0.5 - &half)?, &(&half + 0.5)?], 1)?;
                 on_scale(probabilities, scale)
             }
+            _ if self.is_ordinal() && width + 1 == classes => {
+                normalized(&self.log_probabilities(&output)?, scale)
+            }
+            _ if self.is_ordinal() => candle_core::bail!(
+                "a network with Output::{self:?} must output {} numbers for {classes} classes, but outputs {width}",
+                classes.saturating_sub(1)
+            ),
             (Self::Margins, _) => candle_core::bail!(
                 "a network with Output::Margins must output one number for 2 classes, but outputs {width} for \
                  {classes}"

@@ -130,7 +130,7 @@ impl Distillation {
     /// Checks that the networks have logits, if they predict classes, and the values themselves otherwise.
     pub(crate) fn check_output(task: Task, output: Output) -> Result<()> {
         match (task, output) {
-            (Task::Classification { .. }, Output::Probabilities | Output::Margins) => {
+            (Task::Classification { .. }, _) if output != Output::Logits => {
                 let must = "Output::Logits with distillation, which divides logits by a temperature";
                 Err(Error::invalid("the output", must, format!("Output::{output:?}")))
             }

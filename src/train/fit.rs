@@ -17,9 +17,9 @@ pub(crate) fn check_output_at(
     if positions.is_one() {
         return check_output(output, task, rows, kind);
     }
-    if kind == Output::Margins {
+    if kind == Output::Margins || kind.is_ordinal() {
         let must = "used with one prediction for each row";
-        return Err(Error::invalid("Output::Margins", must, format!("used with data {positions}")));
+        return Err(Error::invalid(format!("Output::{kind:?}"), must, format!("used with data {positions}")));
     }
     Layout::of(output.dims(), task, positions)?;
     match output.dims().first() {
@@ -47,6 +47,9 @@ pub(crate) fn check_output(output: &Tensor, task: Task, rows: usize, kind: Outpu
                 format!("used with {classes}"),
             ));
         }
+        (Task::Classification { classes }, _) if kind.is_ordinal() => {
+            (classes.saturating_sub(1), classes == 2)
+        }
         (Task::Classification { classes }, _) => (classes, classes == 2),
         (Task::Regression { outputs }, _) => (outputs, outputs == 1),
     };
@@ -61,6 +64,9 @@ pub(crate) fn check_output(output: &Tensor, task: Task, rows: usize, kind: Outpu
     let must = match task {
         Task::Classification { .. } if kind == Output::Margins => {
             format!("[{rows}, 1] or [{rows}] with one margin for the 2 classes")
+        }
+        Task::Classification { classes } if kind.is_ordinal() => {
+            format!("[{rows}, {width}] for {classes} classes with an order, because Output::{kind:?} has one logit less")
         }
         Task::Classification { .. } if one_number => {
             let number = if kind == Output::Probabilities { "probability" } else { "logit" };
@@ -123,6 +129,9 @@ mod tests {
             (two, logits, vec![1, 3, 4]),
             (two, probabilities, vec![1, 3, 4]),
             (two, Output::Margins, vec![1, 3]),
+            (two, Output::CumulativeLogits, vec![1, 3]),
+            (three, Output::CumulativeLogits, vec![4]),
+            (three, Output::ConditionalLogits, vec![4]),
             (four, Output::Margins, vec![6]),
             (one, logits, vec![1, 3]),
             (four, logits, vec![6]),
@@ -149,6 +158,11 @@ mod tests {
         };
         assert!(margins(&[5, 2], 2).contains("[5, 1] or [5] with one margin for the 2 classes"));
         assert_eq!(margins(&[5, 1], 3), "Output::Margins must be used with 2 classes, but is used with 3");
+        let ordinal = checked(&[5, 3], three, Output::ConditionalLogits).unwrap_err().to_string();
+        assert!(
+            ordinal.contains("[5, 2] for 3 classes with an order, because Output::ConditionalLogits"),
+            "{ordinal}"
+        );
         let two = error(&[5, 3], Task::Classification { classes: 2 });
         assert!(two.contains("[5, 2], or [5, 1] or [5] with one logit"), "{two}");
         assert!(error(&[5, 2], Task::Regression { outputs: 1 }).contains("[5, 1] or [5] for one value"));

@@ -297,7 +297,8 @@ fn best_of_weighs_a_student_beside_soups() -> Result<()> {
     let score = student.score.unwrap();
     let reserved = pool.reserved().to_vec();
     assert_eq!(best.report.rows, reserved.len());
-    let by_hand = pool.distill(&trainer, &options, Seed::from(0).child("best of").child("student"))?;
+    let by_hand = pool.distill(&trainer, &options, pool.seed().child("best of").child("student"))?;
+    assert_eq!((student.epochs, best.report.candidates[0].epochs), (15, 0));
     assert!(reserved.iter().all(|row| by_hand.members()[0].record.seen.binary_search(row).is_err()));
     let metrics = by_hand.combine(&Mean)?.on(&data).rows(&reserved).evaluate()?;
     for ((name, a), (_, b)) in score.metrics.values().into_iter().zip(metrics.values()) {
@@ -346,6 +347,57 @@ fn a_study_has_the_student_among_its_combinations_with_its_training_in_the_cost(
     assert!(of("multi-run:3", "distilled:teachers=all").failed.is_empty());
     let refused = of("multi-run:3", "distilled:3:0.8");
     assert!(refused.failed[0].why.contains("Teachers::All"), "{:?}", refused.failed);
+    Ok(())
+}
+
+#[test]
+fn the_text_of_best_of_says_whether_a_student_is_weighed() -> Result<()> {
+    let (data, test, trainer) = (blobs(5, 80, 3, 0.5), blobs(6, 60, 3, 0.5), mlp(8));
+    // Members that know little, and a student of their mean: at the cost of one network it may be chosen.
+    let texts = "mean,best-of,best-of:student=unseen:alpha=1,best-of:student=all:temperature=3";
+    let run = || {
+        Study::new(Session::new(&trainer, &data), &test)
+            .strategies("k-fold:4,multi-run:3")?
+            .combinations(texts)?
+            .baseline(MultiRun::new(2))
+            .reserve(0.3)
+            .repeats(1)
+            .run(4)
+    };
+    let report = run()?;
+    let of = |strategy: &str, combine: &str| {
+        report.ensembles.iter().find(|e| e.strategy == strategy && e.combine == combine).unwrap()
+    };
+    let without = of("k-fold:4", "best-of").cost.trained_epochs;
+    for (strategy, combine) in [
+        ("k-fold:4", "best-of:student=unseen:alpha=1"),
+        ("k-fold:4", "best-of:student=all:temperature=3"),
+        ("multi-run:3", "best-of:student=all:temperature=3"),
+    ] {
+        let with = of(strategy, combine);
+        assert!(with.failed.is_empty(), "{strategy} {combine}: {:?}", with.failed);
+        assert_eq!(with.cost.prediction_networks, 1.);
+        // The student's training counts, whether it is chosen or not.
+        let epochs = of(strategy, "best-of").cost.trained_epochs;
+        assert_eq!(with.cost.trained_epochs, epochs + 5., "{strategy} {combine}, {without} without");
+    }
+    // All rows of the student have been seen by all members: what to set instead.
+    let refused = &of("multi-run:3", "best-of:student=unseen:alpha=1").failed;
+    let why = &refused.first().unwrap().why;
+    assert!(why.contains("the student of best-of") && why.contains("Teachers::All"), "{why}");
+
+    let registry = candle_ensemble::evaluate::combinations();
+    let of = |text: &str| registry.parse(text).map(drop).unwrap_err().to_string();
+    assert!(
+        of("best-of:temperature=3").contains("best-of:student=unseen"),
+        "{}",
+        of("best-of:temperature=3")
+    );
+    assert!(
+        of("best-of:student=some").contains("unseen, unseen-only or all"),
+        "{}",
+        of("best-of:student=some")
+    );
     Ok(())
 }
 

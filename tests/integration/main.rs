@@ -27,6 +27,7 @@ mod merging;
 mod merging_on_threads;
 mod odd_training;
 mod one_network;
+mod ordinal;
 mod pool;
 mod positions;
 mod pretrained;

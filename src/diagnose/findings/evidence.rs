@@ -58,10 +58,10 @@ pub(super) fn gap(typical: &Typical) -> Option<Evidence> {
 /// the level that the training loss ends at. `None` for other losses, whose level depends on the targets.
 pub(super) fn without_a_model(seen: &Observations<'_>, train: &Series) -> Option<Evidence> {
     let Some(Task::Classification { classes }) = seen.task else { return None };
-    let cross_entropy = match seen.config?.loss {
-        None => true,
-        Some(loss) => matches!(loss, Loss::CrossEntropy { .. } | Loss::BinaryCrossEntropy),
-    };
+    let task = Task::Classification { classes };
+    let default = || Loss::default_for(task, seen.output.unwrap_or_default(), classes);
+    let loss = seen.config?.loss.unwrap_or_else(default);
+    let cross_entropy = matches!(loss, Loss::CrossEntropy { .. } | Loss::BinaryCrossEntropy);
     let (end, nothing) = (train.level()?, (classes as f64).ln());
     let text = format!(
         "A network that gives each of the {classes} classes the same probability has a loss of ln {classes} = {}; the \

@@ -67,11 +67,17 @@ fn shares(targets: &Tensor, weights: Option<&Tensor>, classes: usize) -> Result<
     Ok(shares)
 }
 
-/// Logits, and margins of two classes.
+/// Logits, margins of two classes, and both kinds of logits of classes with an order.
 fn of_classes(shares: &[f64], width: usize) -> Vec<Vec<f64>> {
     let ln = |share: f64| share.max(LEAST_SHARE).ln();
     match (width, shares) {
         (1, [zero, one]) => vec![vec![ln(*one) - ln(*zero)], vec![1.], vec![-1.]],
+        _ if width + 1 == shares.len() => {
+            let logit = |above: f64, rest: f64| ln(above) - ln(rest);
+            let above: Vec<f64> = (1..=width).map(|k| shares.iter().skip(k).sum()).collect();
+            let cumulative = above.iter().map(|above| logit(*above, 1. - above)).collect();
+            vec![cumulative, above.iter().zip(shares).map(|(above, own)| logit(*above, *own)).collect()]
+        }
         _ => vec![shares.iter().map(|share| ln(*share)).collect()],
     }
 }
@@ -117,6 +123,21 @@ mod tests {
         }
         // The hinge loss of the constant 1: a quarter of the rows is 2 away from its side.
         assert_eq!(constant(Loss::Hinge, task, &[4, 1], &y), (1., 0.5));
+        // Shares 1/4, 1/2 and 1/4 of classes with an order: the likelihood of CORN is their entropy, and CORAL has that of each
+        // question alone.
+        let y = Tensor::new(&[0u32, 1, 1, 2], &Device::Cpu).unwrap();
+        let three = Task::Classification { classes: 3 };
+        for (loss, zeros, expected) in [
+            (Loss::Corn, (1. + 2. + 2. + 2.) / 4. * 2f64.ln(), 1.5 * 2f64.ln()),
+            (Loss::Coral, 2. * 2f64.ln(), 2. * entropy),
+        ] {
+            let (zero, best) = constant(loss, three, &[4, 2], &y);
+            assert!(
+                (zero - zeros).abs() < 1e-12 && (best - expected).abs() < 1e-12,
+                "{loss:?} {zero} {best}"
+            );
+        }
+        let y = Tensor::new(&[0u32, 1, 1, 1], &Device::Cpu).unwrap();
         // Weights count: with equal shares the entropy is ln 2.
         let w = Tensor::new(&[3f32, 1., 1., 1.], &Device::Cpu).unwrap();
         let found = Constant::of(cross_entropy, task, &[4, 2], &y, Some(&w)).unwrap();

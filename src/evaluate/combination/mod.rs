@@ -5,9 +5,9 @@ pub use registry::combinations;
 
 use crate::{
     combine::{AnyCombiner, AnyFitted, Combiner, FittedCombiner},
-    merge::{Distill, MergeSpec},
-    train::Averaging,
-    HeldOut, Result,
+    merge::{best_of, Best, BestOf, Distill, MergeSpec},
+    train::{Averaging, Learner},
+    Error, HeldOut, Pool, Result,
 };
 use std::fmt::Debug;
 
@@ -43,7 +43,7 @@ pub(crate) enum Way {
     Merge(MergeSpec),
     Averaged(Averaging),
     Distilled(Distill),
-    BestOf { max_cost: f64 },
+    BestOf { max_cost: f64, student: Option<Distill> },
 }
 
 impl Combination {
@@ -82,7 +82,15 @@ impl Combination {
     /// with; see [`best_of`](crate::merge::best_of()).
     #[must_use]
     pub fn best_of(max_cost: f64) -> Self {
-        Self(Way::BestOf { max_cost })
+        Self(Way::BestOf { max_cost, student: None })
+    }
+
+    /// As [`best_of`](Self::best_of), with a student that is trained on the members' predictions among the candidates; see
+    /// [`BestOf::distill`]. Its training counts in the cost. The members must leave rows out that the student is trained
+    /// on, unless the options say otherwise.
+    #[must_use]
+    pub fn best_of_with_student(max_cost: f64, student: Distill) -> Self {
+        Self(Way::BestOf { max_cost, student: Some(student) })
     }
 
     /// Whether the result is one network, which costs as much to predict with as a single member.
@@ -91,7 +99,7 @@ impl Combination {
         match &self.0 {
             Way::Rule(_) => false,
             Way::Merge(_) | Way::Averaged(_) | Way::Distilled(_) => true,
-            Way::BestOf { max_cost } => *max_cost < 2.,
+            Way::BestOf { max_cost, .. } => *max_cost < 2.,
         }
     }
 
@@ -115,6 +123,22 @@ impl Combination {
 impl From<AnyCombiner> for Combination {
     fn from(combiner: AnyCombiner) -> Self {
         Self(Way::Rule(Box::new(Any(combiner))))
+    }
+}
+
+/// The best use of a pool. A student that was asked for and cannot be trained is an error.
+pub(crate) fn best_within<L: Learner>(
+    pool: &Pool<'_, L>,
+    max_cost: f64,
+    student: Option<&Distill>,
+) -> Result<Best<L::Network>> {
+    let options = BestOf::new().max_cost(max_cost);
+    let best = best_of(pool, &student.map_or(options, |student| options.distill(student)))?;
+    match best.report.student().and_then(|candidate| candidate.failure.as_ref()) {
+        Some(why) => {
+            Err(Error::invalid("the student of best-of", "one that can be trained and measured", why))
+        }
+        None => Ok(best),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     registry::{Argument, Arguments, Entry, Registry},
     train::Averaging,
     weights::RunWeights,
-    Result,
+    Error, Result,
 };
 use std::sync::LazyLock;
 
@@ -24,7 +24,7 @@ use std::sync::LazyLock;
 /// | `learned-soup` | One network: a mean whose weights are fitted on reserved rows | |
 /// | `aligned-soup` | One network: the mean after the units of the members are put into one order | `repair=false` |
 /// | `distilled` | One network: a student that is trained on the members' predictions | `temperature=2`, `alpha=0.9`, `teachers=unseen` |
-/// | `best-of` | The best single network, soup or ensemble on reserved rows, within a cost | `max-cost=1` |
+/// | `best-of` | The best single network, soup, ensemble or, with `student`, distilled network on reserved rows, within a cost | `max-cost=1`, `student`, `temperature`, `alpha` |
 ///
 /// ```
 /// use candle_ensemble::evaluate::combinations;
@@ -137,11 +137,7 @@ const ONE_NETWORK: &[Entry<Combination>] = &[
         "distilled",
         "merge::Distill",
         "One network: a student that is trained on the members' predictions",
-        |arguments| {
-            let options = Distill::new().temperature(arguments.get("temperature")?);
-            let teachers = Teachers::parse(&arguments.get::<String>("teachers")?)?;
-            Ok(Combination::distilled(options.alpha(arguments.get("alpha")?).teachers(teachers)))
-        },
+        |arguments| Ok(Combination::distilled(student(arguments, &arguments.get::<String>("teachers")?)?)),
     )
     .with_arguments(&[
         Argument::new("temperature", "2", "What logits are divided by"),
@@ -152,11 +148,43 @@ const ONE_NETWORK: &[Entry<Combination>] = &[
     Entry::new(
         "best-of",
         "merge::best_of()",
-        "The best single network, soup or ensemble on reserved rows, within a cost",
-        |arguments| Ok(Combination::best_of(arguments.get("max-cost")?)),
+        "The best single network, soup, ensemble or, with student, distilled network on reserved rows, within a cost",
+        |arguments| {
+            let max_cost = arguments.get("max-cost")?;
+            if let Some(teachers) = arguments.optional::<String>("student")? {
+                return Ok(Combination::best_of_with_student(max_cost, student(arguments, &teachers)?));
+            }
+            for name in ["temperature", "alpha"] {
+                if let Some(value) = arguments.optional::<f64>(name)? {
+                    let must = "given with student, such as best-of:student=unseen";
+                    return Err(Error::invalid(format!("{name} of best-of"), must, format!("{value} without")));
+                }
+            }
+            Ok(Combination::best_of(max_cost))
+        },
     )
-    .with_arguments(&[Argument::new("max-cost", "1", "The highest cost of a prediction, in networks")]),
+    .with_arguments(&[
+        Argument::new("max-cost", "1", "The highest cost of a prediction, in networks"),
+        Argument::optional(
+            "student",
+            "Weighs a student of the members too; which of them predict a row: unseen, unseen-only or all",
+        ),
+        Argument::optional("temperature", "What logits are divided by for the student, 2 if not given"),
+        Argument::optional("alpha", "The share of the members in the student's loss, 0.9 if not given"),
+    ]),
 ];
+
+/// A student with these teachers, and the temperature and the share of the arguments.
+fn student(arguments: &Arguments, teachers: &str) -> Result<Distill> {
+    let mut options = Distill::new().teachers(Teachers::parse(teachers)?);
+    if let Some(temperature) = arguments.optional("temperature")? {
+        options = options.temperature(temperature);
+    }
+    if let Some(alpha) = arguments.optional("alpha")? {
+        options = options.alpha(alpha);
+    }
+    Ok(options)
+}
 
 fn averaging(arguments: &Arguments) -> Result<Combination> {
     Ok(Combination::averaged(Averaging::registry().get(arguments.entry())?.make(arguments)?))

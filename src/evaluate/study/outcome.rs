@@ -8,11 +8,11 @@ use super::{
 use crate::{
     combine::{Combiner, FittedCombiner},
     evaluate::{
-        combination::{Combination, Way},
+        combination::{best_within, Combination, Way},
         size_curve::{curve_at, usual_sizes},
         Cost, Failure,
     },
-    merge::{best_of, BestOf, Distill, MaxBarrier, MergeSpec},
+    merge::{Distill, MaxBarrier, MergeSpec},
     network::Scale,
     train::{Averaging, Learner},
     Error, Member, Pool, Result,
@@ -45,7 +45,7 @@ impl<'a, L: Learner> Outcomes<'_, 'a, L> {
             Way::Merge(spec) => self.of_merge(spec, pools),
             Way::Averaged(averaging) => self.of_average(averaging, pools),
             Way::Distilled(options) => self.of_student(options, pools),
-            Way::BestOf { max_cost } => self.of_best(*max_cost, pools),
+            Way::BestOf { max_cost, student } => self.of_best(*max_cost, student.as_ref(), pools),
         };
         match outcome {
             Ok(outcome) => Ok(outcome),
@@ -131,11 +131,12 @@ impl<'a, L: Learner> Outcomes<'_, 'a, L> {
         self.one_network(&pool, epochs, seconds, 0.)
     }
 
-    fn of_best(&self, max_cost: f64, pools: &Pools<'_, 'a, L>) -> Result<Outcome> {
+    fn of_best(&self, max_cost: f64, student: Option<&Distill>, pools: &Pools<'_, 'a, L>) -> Result<Outcome> {
         let trained = pools.reserved()?;
         let fitted_on = trained.measured_on();
         let started = Instant::now();
-        let best = best_of(&trained.pool, &BestOf::new().max_cost(max_cost))?;
+        let student = student.map(|options| pools.student(options));
+        let best = best_within(&trained.pool, max_cost, student.as_ref())?;
         let fit_seconds = started.elapsed().as_secs_f64();
         let members = trained.pool.with_members(best.ensemble.members().to_vec())?;
         let predicted = self.study.predict(&members, Scale::Probability)?.values().mean(0)?;
@@ -143,7 +144,8 @@ impl<'a, L: Learner> Outcomes<'_, 'a, L> {
         let bytes =
             trained.bytes_by_slot().iter().sum::<f64>() / trained.networks_by_slot().iter().sum::<f64>();
         let cost = Cost {
-            trained_epochs: trained.epochs,
+            trained_epochs: trained.epochs
+                + best.report.student().map_or(0., |student| student.epochs as f64),
             train_seconds: trained.seconds,
             fit_seconds,
             prediction_networks: chosen.networks as f64,

@@ -141,16 +141,7 @@ impl<'s, 'a, L: Learner> Pools<'s, 'a, L> {
     pub(super) fn distilled(&self, options: &Distill) -> Result<(Pool<'a, L>, f64, f64)> {
         let full = self.full()?;
         let started = Instant::now();
-        let (mut options, mut settings) = (options.clone(), Settings::new());
-        if let Some(first) = self.plan.runs.first() {
-            options = options.architecture(&first.architecture);
-            // The student sees all features, and the settings of a run that does not say how many it sees.
-            settings = if first.features.is_none() { first.settings.clone() } else { settings };
-        }
-        if let Some(budget) = self.study.budget {
-            settings = settings.with("epochs", budget as i64);
-        }
-        options = options.settings(settings);
+        let options = self.student(options);
         let store = folder(self.folder.as_deref(), &options.text()).map(DirectoryStore::new).transpose()?;
         let session = match &store {
             Some(store) => self.study.session.clone().store(store),
@@ -160,6 +151,20 @@ impl<'s, 'a, L: Learner> Pools<'s, 'a, L> {
         let student = full.pool.with_members(members)?;
         let (epochs, seconds) = (epochs(student.members()), started.elapsed().as_secs_f64());
         Ok((student, full.epochs + epochs, full.seconds + seconds))
+    }
+
+    /// The options of a student with the architecture and the settings of the strategy's first run.
+    pub(super) fn student(&self, options: &Distill) -> Distill {
+        let (mut options, mut settings) = (options.clone(), Settings::new());
+        if let Some(first) = self.plan.runs.first() {
+            options = options.architecture(&first.architecture);
+            // The student sees all features, and the settings of a run that does not say how many it sees.
+            settings = if first.features.is_none() { first.settings.clone() } else { settings };
+        }
+        if let Some(budget) = self.study.budget {
+            settings = settings.with("epochs", budget as i64);
+        }
+        options.settings(settings)
     }
 
     /// The average of the members of the first run, whose learning rate its rule for collecting them prescribes.

@@ -137,7 +137,7 @@ impl<'d> BestOf<'d> {
         }
     }
 
-    /// Trains a student on the predictions of the pool, with the pool's learner and as
+    /// Trains a student on the predictions of the pool, with the pool's learner and seed, and as
     /// [`Pool::distill`](crate::Pool::distill) does, which is then among the candidates. By default there is none, because
     /// it takes a training. Without [`Distill::rows`] the student is trained on the rows of the pool's data that the
     /// candidates are not measured on. A student that cannot be made, such as one of members that have seen all rows, is in
@@ -212,6 +212,9 @@ pub struct Candidate {
     pub score: Option<CombinerScore>,
     /// The loss barrier between the merged networks.
     pub barrier: Option<f64>,
+    /// The epochs of trainings beyond those of the pool; 0 for all candidates but the student.
+    #[serde(default)]
+    pub epochs: usize,
     /// The reason why the candidate cannot be made or measured.
     pub failure: Option<String>,
 }
@@ -460,7 +463,8 @@ impl<'t, L: Learner> Comparison<'t, L> {
             let rows: Rows = (0..data.rows() as u32).filter(|row| !measured.contains(row)).collect();
             options = options.rows(rows);
         }
-        let student = self.pool.distill(learner, &options, self.options.seed.child("student"))?;
+        let seed = self.pool.seed().child("best of").child("student");
+        let student = self.pool.distill(learner, &options, seed)?;
         let seen = |row: &&u32| student.members().iter().any(|m| m.record.seen.binary_search(row).is_ok());
         match self.rows.iter().filter(|_| is_own).find(seen) {
             None => Ok(student),
@@ -521,6 +525,7 @@ impl<'t, L: Learner> Comparison<'t, L> {
             cost,
             score,
             barrier,
+            epochs: 0,
             failure,
         };
         let made = match (recipe.make)(&all) {
@@ -545,7 +550,11 @@ impl<'t, L: Learner> Comparison<'t, L> {
         };
         let cost = pool.costs().iter().sum::<f64>() / self.unit_cost;
         let networks = predicting(pool.members()).count();
-        let candidate = candidate(networks, cost, Some(score), made.barrier, None);
+        let mut candidate = candidate(networks, cost, Some(score), made.barrier, None);
+        if recipe.name == STUDENT {
+            candidate.epochs =
+                pool.members().iter().map(|member| member.record.curve.len()).max().unwrap_or(0);
+        }
         Ok(Measured { candidate, losses: Some(losses), members: pool.members().to_vec() })
     }
 
@@ -579,6 +588,12 @@ fn weighted_mean(losses: &[f64], weights: &[f64]) -> f64 {
 }
 
 impl BestReport {
+    /// The student that [`BestOf::distill`] asked for; `None` where it asked for none.
+    #[must_use]
+    pub fn student(&self) -> Option<&Candidate> {
+        self.candidates.iter().find(|candidate| candidate.name == STUDENT)
+    }
+
     /// The candidate that was chosen.
     #[must_use]
     pub fn best(&self) -> &Candidate {

@@ -13,7 +13,7 @@ pub(super) const REMEDY: BuiltIn = BuiltIn {
 fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
     // With two classes and no loss set, the network may have one output, which has no smoothing.
     let fits = match (start.task, start.config.loss) {
-        (Some(Task::Classification { classes }), None) => classes > 2,
+        (Some(Task::Classification { classes }), None) => classes > 2 && !start.output.is_ordinal(),
         (Some(Task::Classification { .. }), Some(Loss::CrossEntropy { smoothing })) => smoothing == 0.,
         _ => false,
     };

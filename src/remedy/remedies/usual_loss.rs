@@ -30,7 +30,9 @@ fn drafts(finding: &Finding, start: &Start<'_>) -> Vec<Draft> {
         let draft = Draft::new(because(finding, reason), "What is trained and what is scored agree.");
         return vec![draft.set("label_smoothing", 0.)];
     }
-    let Some(loss) = start.config.loss.filter(|_| !start.output.is_distribution()) else { return vec![] };
+    // The loss belongs to the kind of output.
+    let own = start.output.is_distribution() || start.output.is_ordinal();
+    let Some(loss) = start.config.loss.filter(|_| !own) else { return vec![] };
     let (usual, factor) = match (start.values(), loss) {
         (true, Loss::MeanSquared) => return vec![],
         // These differ from the usual loss by the weight of outliers only.

@@ -58,7 +58,7 @@ impl LossFunction for BinaryCrossEntropy {
 }
 
 /// The losses of logits and probabilities of class 1.
-fn composed(z: &Tensor, y: &Tensor) -> CResult<Tensor> {
+pub(super) fn composed(z: &Tensor, y: &Tensor) -> CResult<Tensor> {
     // candle's relu and abs both have derivative 1 at 0, so the derivative of the sum is 1 − y − 1/2, as it has
     // to be.
     let rest = (z.abs()?.neg()?.exp()? + 1.0)?.log()?;
@@ -74,7 +74,8 @@ fn at_soft<T: Real>(z: T, y: T) -> (T, T) {
     (loss + small.ln_1p(), sigmoid - y)
 }
 
-fn at<T: Real>(z: T, positive: bool) -> (T, T) {
+/// The loss and its derivative for class 1 (`positive`) or 0.
+pub(super) fn at<T: Real>(z: T, positive: bool) -> (T, T) {
     let small = (T::zero() - z.abs()).exp();
     let rest = small.ln_1p();
     // Both σ(z) and 1 − σ(z) are computed from the exponential that cannot overflow.

@@ -10,8 +10,8 @@ use candle_core::Tensor;
 
 impl Loss {
     /// The loss of a task for which none is set: cross-entropy for classes (binary cross-entropy where
-    /// `width`, the number of outputs for each row, is 1, and the hinge loss for margins), and the mean
-    /// squared error for values. Where the output is a distribution of values, it is the negative
+    /// `width`, the number of outputs for each row, is 1, the hinge loss for margins, and CORAL or CORN for the
+    /// logits of classes with an order), and the mean squared error for values. Where the output is a distribution of values, it is the negative
     /// log-likelihood, and for quantiles the pinball loss.
     #[must_use]
     pub fn default_for(task: Task, output: Output, width: usize) -> Self {
@@ -27,6 +27,8 @@ impl Loss {
             (Task::Regression { .. }, Output::Quantiles { levels }) => Self::Pinball { levels },
             (Task::Regression { .. }, _) => Self::MeanSquared,
             (_, Output::Margins) => Self::Hinge,
+            (_, Output::CumulativeLogits) => Self::Coral,
+            (_, Output::ConditionalLogits) => Self::Corn,
             _ if width == 1 => Self::BinaryCrossEntropy,
             _ => Self::CrossEntropy { smoothing: 0.0 },
         }

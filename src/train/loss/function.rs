@@ -92,6 +92,8 @@ pub(super) fn needs_logits(task: Task, output: Output) -> Option<&'static str> {
             "used with Output::Logits: it computes the softmax itself, so the network must not end in one",
         ),
         (_, Output::Margins) => Some("Loss::Hinge or Loss::SquaredHinge for a network with Output::Margins"),
+        (_, Output::CumulativeLogits) => Some("Loss::Coral for a network with Output::CumulativeLogits"),
+        (_, Output::ConditionalLogits) => Some("Loss::Corn for a network with Output::ConditionalLogits"),
         _ => Some("used with Output::Logits: the outputs of a distribution are for values"),
     }
 }

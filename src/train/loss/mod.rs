@@ -4,6 +4,8 @@
 //! same pass over the rows. On other devices, and for half precision, it is composed of candle's
 //! differentiable operations. Each loss has a file of its own, with both forms.
 mod binary_cross_entropy;
+mod coral;
+mod corn;
 mod cosine_similarity;
 mod cross_entropy;
 mod elementwise;
@@ -23,6 +25,7 @@ mod mean_absolute;
 mod mean_squared;
 mod mean_squared_logarithmic;
 mod members;
+mod ordinal;
 mod pinball;
 mod poisson;
 mod shapes;
@@ -280,6 +283,29 @@ pub enum Loss {
         /// The exponent `γ`, 0 or more.
         gamma: f64,
     },
+    /// Cross-entropies of classes with an order: `l = Σ_k softplus(z_k) − [y > k] z_k` over the classes `k` but the last,
+    /// with the logits `z_k` of `P(y > k)` and `softplus(z) = ln(1 + e^z)`.
+    ///
+    /// Outputs are `(B, C − 1)` logits of the kind [`Output::CumulativeLogits`], whose documentation has a network of the
+    /// paper. Targets are `(B,)` labels of type `u32` in the order of the classes.
+    ///
+    /// Use it for grades, stages and ages in bands, where a near miss is better than a far one. It is not the likelihood of
+    /// the classes: where their probabilities matter most, use [`Loss::Corn`], or [`Loss::CrossEntropy`], which does not
+    /// need the order.
+    ///
+    /// Source: Cao, Mirjalili and Raschka 2020, arXiv:1901.07884.
+    Coral,
+    /// Negative log-likelihood of classes with an order: `l = Σ_{k ≤ y} softplus(z_k) − [y > k] z_k` over the classes `k` but
+    /// the last, with the logits `z_k` of `P(y > k | y ≥ k)`. A row counts for the classes that its label has reached.
+    ///
+    /// Outputs are `(B, C − 1)` logits of the kind [`Output::ConditionalLogits`]; the network ends in a linear layer without
+    /// activation. Targets are `(B,)` labels of type `u32` in the order of the classes. The loss of a batch is the mean over
+    /// its rows; the paper divides by the number of logits that count.
+    ///
+    /// Use it like [`Loss::Coral`], without a constraint on the last layer.
+    ///
+    /// Source: Shi, Cao and Raschka 2021, arXiv:2111.08851.
+    Corn,
 }
 
 /// Calls the methods of [`LossFunction`] for every variant. A new loss is a file, a variant and a line here.
@@ -350,6 +376,8 @@ losses! {
     gaussian_mixture_nll::GaussianMixtureNll { components };
     pinball::Pinball { levels };
     focal::Focal { gamma };
+    coral::Coral {};
+    corn::Corn {};
 }
 
 impl Loss {
@@ -446,5 +474,7 @@ fn shared(each_row: &Tensor, shares: Option<Vec<f64>>) -> CResult<Tensor> {
 
 #[cfg(test)]
 mod likelihood_tests;
+#[cfg(test)]
+mod ordinal_tests;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@ use candle_core::{Device, Var};
 use proptest::prelude::*;
 
 const CPU: &Device = &Device::Cpu;
-const ALL: [Loss; 18] = [
+const ALL: [Loss; 20] = [
     Loss::CrossEntropy { smoothing: 0.0 },
     Loss::CrossEntropy { smoothing: 0.1 },
     Loss::BinaryCrossEntropy,
@@ -22,6 +22,8 @@ const ALL: [Loss; 18] = [
     Loss::Focal { gamma: 0.0 },
     Loss::Focal { gamma: 0.5 },
     Loss::Focal { gamma: 2.0 },
+    Loss::Coral,
+    Loss::Corn,
 ];
 
 type Path = fn(Loss, &Tensor, &Tensor, Option<&Tensor>) -> CResult<Tensor>;
@@ -89,6 +91,9 @@ fn batch(loss: Loss, seed: u64) -> CResult<(Tensor, Tensor, Tensor)> {
             (draw(5, -2.0, 2.0)?, shares.broadcast_div(&shares.sum_keepdim(1)?)?)
         }
         Loss::BinaryCrossEntropy => (draw(1, -2.0, 2.0)?, of_two),
+        // Five classes with an order, and two.
+        Loss::Coral | Loss::Corn if seed.is_multiple_of(2) => (draw(4, -2.0, 2.0)?, of_five),
+        Loss::Coral | Loss::Corn => (draw(1, -2.0, 2.0)?, of_two),
         Loss::Hinge | Loss::SquaredHinge if seed.is_multiple_of(2) => (draw(1, -2.0, 2.0)?, of_two),
         Loss::Hinge | Loss::SquaredHinge => (draw(3, -2.0, 2.0)?, draw(3, -1.0, 1.0)?.sign()?),
         Loss::MeanSquaredLogarithmic { .. } => (draw(3, 0.1, 3.0)?, draw(3, 0.0, 3.0)?),
@@ -597,7 +602,18 @@ fn a_loss_that_does_not_fit_is_an_error_that_says_what_to_do() {
     // Every loss goes with some task, and no loss for values only goes with classes.
     let (student_t, mixture) =
         (Output::StudentT { degrees_of_freedom: 5.0 }, Output::GaussianMixture { components: 3 });
-    let outputs = [logits, probabilities, margins, Output::Gaussian, Output::Laplace, student_t, mixture];
+    let (cumulative, conditional) = (Output::CumulativeLogits, Output::ConditionalLogits);
+    let outputs = [
+        logits,
+        probabilities,
+        margins,
+        Output::Gaussian,
+        Output::Laplace,
+        student_t,
+        mixture,
+        cumulative,
+        conditional,
+    ];
     for entry in Loss::registry().entries() {
         let loss = Loss::registry().parse(entry.name()).unwrap();
         let fits = |task| outputs.iter().any(|output| loss.check_fit(task, *output).is_ok());
@@ -606,9 +622,14 @@ fn a_loss_that_does_not_fit_is_an_error_that_says_what_to_do() {
             (entry.tasks().classification(), entry.tasks().regression())
         );
     }
-    for (task, output, width) in
-        [(classes(2), logits, 1), (classes(2), logits, 2), (classes(2), margins, 1), (values(1), logits, 1)]
-    {
+    for (task, output, width) in [
+        (classes(2), logits, 1),
+        (classes(2), logits, 2),
+        (classes(2), margins, 1),
+        (values(1), logits, 1),
+        (classes(2), cumulative, 1),
+        (classes(4), conditional, 3),
+    ] {
         assert!(Loss::default_for(task, output, width).check_fit(task, output).is_ok());
     }
     assert_eq!(Loss::default_for(classes(2), logits, 1), Loss::BinaryCrossEntropy);
@@ -677,7 +698,8 @@ fn the_first_output_that_does_not_fit_is_named() -> CResult<()> {
 fn losses_have_names_and_survive_serde() {
     let names = "cross-entropy, binary-cross-entropy, mean-squared, mean-absolute, huber, \
                  mean-squared-logarithmic, log-cosh, hinge, squared-hinge, kl-divergence, poisson, \
-                 cosine-similarity, gaussian-nll, laplace-nll, student-t-nll, gaussian-mixture-nll, pinball, focal";
+                 cosine-similarity, gaussian-nll, laplace-nll, student-t-nll, gaussian-mixture-nll, pinball, focal, \
+                 coral, corn";
     assert_eq!(Loss::registry().names().join(", "), names);
     let parsed = |text: &str| Loss::registry().parse(text).unwrap();
     assert_eq!(parsed("cross-entropy:0.1"), Loss::CrossEntropy { smoothing: 0.1 });

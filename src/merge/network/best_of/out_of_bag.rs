@@ -71,6 +71,7 @@ pub(super) fn measure<L: Learner>(
             cost: made.costs().iter().sum::<f64>() / unit,
             score: Some(score),
             barrier: None,
+            epochs: 0,
             failure: None,
         };
         Ok(Measured { candidate, losses: Some(losses), members: made.members().to_vec() })
@@ -103,6 +104,7 @@ fn unmeasured(name: &str) -> Measured {
         cost: 1.,
         score: None,
         barrier: None,
+        epochs: 0,
         failure: Some(MERGED.into()),
     };
     Measured { candidate, losses: None, members: vec![] }
