@@ -19,7 +19,7 @@ use crate::{
     predictions::{
         kept::Kept,
         live::{flat_inputs, Constructor, LiveSlots},
-        passes::{Passes, Source},
+        passes::{Passes, Source, ROWS},
         unseen::{rows_not_in, Unseen},
         Predictions,
     },
@@ -31,9 +31,6 @@ use crate::{
 };
 use candle_core::{DType, Device, Tensor};
 use std::sync::OnceLock;
-
-/// Rows in a forward pass, where there is no setting for it.
-pub(crate) const ROWS: usize = 1024;
 
 /// The trained members of a plan, with the learner and the data that they come from.
 ///
@@ -319,8 +316,12 @@ impl<'a, L: Learner> Pool<'a, L> {
     }
 
     fn predict_source(&self, members: &[Member], source: Source<'_>) -> Result<Predictions> {
-        let passes = Passes::new(source, ROWS, &self.device);
-        self.predict_members(members, &passes, Scale::Probability)
+        self.predict_members(members, &self.passes(source), Scale::Probability)
+    }
+
+    /// Passes over rows, of [`ROWS`] rows at most.
+    fn passes<'s>(&'s self, source: Source<'s>) -> Passes<'s> {
+        Passes::new(source, ROWS, &self.device).limited((self.data.task(), self.data.positions()))
     }
 
     fn predict_members(&self, members: &[Member], passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
@@ -331,6 +332,25 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// The prediction of each slot for the rows of these passes, `(S, N, C)`.
     pub(crate) fn predict_passes(&self, passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
         self.predict_members(&self.members, passes, scale)
+    }
+
+    /// What is kept of the predictions of each slot for the rows at these places in a list of rows of a data set,
+    /// `(S, n, C)`. No more than the predictions of a pass is held beside.
+    pub(crate) fn predict_kept(
+        &self,
+        (data, list): (&dyn Dataset, &[u32]),
+        places: &[u32],
+        kept: &Kept,
+    ) -> Result<Predictions> {
+        let rows: Rows = places.iter().filter_map(|place| list.get(*place as usize).copied()).collect();
+        let passes = self.passes(Source::Rows(data, &rows));
+        let build = || LiveSlots::build(&self.members, self.learner, self.data, &self.device);
+        let workers_of = build()?;
+        let workers = workers_of.workers(Some(Box::new(build)));
+        workers.predict_with(&passes, Scale::Probability, |pass, predicted| {
+            let of_pass = places.get(pass.start..pass.start + pass.inputs.rows()).unwrap_or_default();
+            kept.select_all(of_pass, predicted)
+        })
     }
 
     /// The prediction of each slot for these rows of a data set, `(S, R, C)`.
@@ -361,13 +381,15 @@ impl<'a, L: Learner> Pool<'a, L> {
         // The type of predictions, whatever that of the networks.
         let dtype = if self.learner.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
         let slots = slots(&self.members);
-        let kept = Kept::of(self.data, slots.len(), &self.device, self.seed)?;
+        let all: Rows = (0..self.data.rows() as u32).collect();
+        let kept = Kept::of(self.data, &all, slots.len(), &self.device, self.seed)?;
         let rows = kept.len();
         let mut sums: Vec<_> = slots.iter().map(|_| (None::<Tensor>, vec![0f32; rows])).collect();
         let members = self.members.iter().filter(|m| !m.record.refit).collect();
         let (data, device) = (self.data, &self.device);
+        let pass_rows = self.passes(Source::Rows(data, &all)).size;
         let unseen =
-            Unseen { members, learner: self.learner, data, new_data: self.new_data, device, pass_rows: ROWS };
+            Unseen { members, learner: self.learner, data, new_data: self.new_data, device, pass_rows };
         unseen.predict(
             |rows, predicted| kept.select(rows, predicted),
             |member, unseen, predicted| {
@@ -401,7 +423,8 @@ impl<'a, L: Learner> Pool<'a, L> {
         }
         let predictions =
             Predictions::partial(Tensor::stack(&values, 0)?, Tensor::stack(&covered, 0)?, task)?;
-        let held_out = kept.held_out(&predictions, self.data, &self.device, (self.names(), self.costs()))?;
+        let of_slots = (self.names(), self.costs());
+        let held_out = kept.held_out(&predictions, (self.data, &all), &self.device, of_slots)?;
         Ok(held_out.with_seed(self.seed))
     }
 

@@ -21,7 +21,7 @@ pub(crate) use training::{check_soft_targets, optimizer, scalar, Training};
 
 use crate::{
     codec,
-    data::{Dataset, LastBatch, Scaling},
+    data::{Dataset, LastBatch, Positions, Scaling},
     metrics::Metric,
     network::Output,
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
@@ -566,7 +566,7 @@ impl<N: Network> Learner for Trainer<N> {
     fn stack_key(&self, run: &RunSpec) -> Option<String> {
         // Rows with several targets have several losses, and a step with moved inputs has passes of its own.
         let config = self.config.for_run(&run.settings).ok()?;
-        let together = config.adversarial.is_none() && !config.augment.mix();
+        let together = config.adversarial.is_none() && !config.augment.mix(Positions::One);
         together.then(|| self.networks.key(&run.architecture, &run.settings))
     }
 
@@ -606,9 +606,8 @@ impl<N: Network> Learner for Trainer<N> {
         self.start_of(run)?;
         let config = self.config.for_run(&run.settings)?;
         config.check(run, data.task(), self.networks.output)?;
-        if !config.augment.is_empty() {
-            // They would move the pixels of an image and not those of its targets; Trainer::augment_with can do both.
-            data.positions().check_one("Trainer::augment")?;
+        if self.transforms.is_empty() {
+            transforms::check_positions(&config, run, data)?;
         }
         self.custom.check(&config)?;
         check_scaling(&config, run, data)?;
