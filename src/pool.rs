@@ -27,9 +27,6 @@ use crate::{
 use candle_core::Device;
 use std::sync::OnceLock;
 
-/// Rows in a forward pass, where there is no setting for it.
-pub(crate) const ROWS: usize = 1024;
-
 /// The trained members of a plan, with the learner and the data that they come from.
 ///
 /// [`Session::fit`](crate::Session::fit) returns a pool, and [`PoolBuilder`](crate::PoolBuilder) makes one of networks

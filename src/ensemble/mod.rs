@@ -17,7 +17,7 @@ use crate::{
     network::{output::ln, positions::Layout, Scale},
     predictions::{
         live::{flatten_inputs, same_layout, Constructor, LiveSlots},
-        passes::{concat, nan_rows, with_nan, Pass, Passes, Source},
+        passes::{concat, nan_rows, with_nan, Pass, Passes, Source, ROWS},
         workers::{Build, Workers},
         Predictions,
     },
@@ -96,7 +96,7 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         shared_build: Option<SharedBuild<N>>,
     ) -> Self {
         let members = predicting(members).cloned().collect();
-        let (threads, batch_rows, allow_nan, origin) = (None, 1024, false, None);
+        let (threads, batch_rows, allow_nan, origin) = (None, ROWS, false, None);
         Self { members, live, fitted, shared_build, threads, batch_rows, allow_nan, origin }
     }
 
@@ -104,8 +104,9 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         Self { origin: Some(origin), ..self }
     }
 
-    /// Sets how many rows one pass over the members takes, at least 1; the default is 1024. The memory that a
-    /// prediction needs besides its result is that of a few passes for each thread, however long the input is.
+    /// Sets how many rows one pass over the members takes, at least 1; the default is 1024, or fewer where rows have many
+    /// positions: as many as have 2²⁰ logits. The memory that a prediction needs besides its result is that of a few passes
+    /// for each thread, however long the input is.
     #[must_use]
     pub fn batch_rows(mut self, rows: usize) -> Self {
         self.batch_rows = rows.max(1);
@@ -288,16 +289,22 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     }
 
     fn passes<'a>(&'a self, source: Source<'a>) -> Passes<'a> {
-        Passes::new(source, self.batch_rows, &self.live.device).allow_nan(self.allow_nan)
+        let passes = Passes::new(source, self.batch_rows, &self.live.device).allow_nan(self.allow_nan);
+        match self.batch_rows {
+            ROWS => passes.limited((self.task(), self.positions())),
+            _ => passes,
+        }
     }
 
     fn predict_passes(&self, passes: &Passes<'_>) -> Result<Tensor> {
         match self.task() {
             Task::Classification { .. } => {
-                let (probabilities, layout) = self.combined(passes)?;
-                let per_row = layout.as_ref().map_or(1, Layout::per_row);
-                passes.allow_nan(false).check_predicted(&probabilities, 0, (0, per_row))?;
-                let ids = lowest_argmax(&probabilities)?;
+                let strict = passes.allow_nan(false);
+                let (ids, layout) = self.combined_as(passes, |pass, probabilities, layout| {
+                    let per_row = layout.map_or(1, Layout::per_row);
+                    strict.check_predicted(&probabilities, 0, (pass.start, per_row))?;
+                    Ok(lowest_argmax(&probabilities)?)
+                })?;
                 match layout {
                     Some(layout) => Ok(layout.unflatten_ids(&ids)?),
                     None => Ok(ids),
@@ -358,13 +365,22 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
 
     /// The combined predictions, `(N, C)`, without a graph, and their layout where rows have several positions.
     fn combined(&self, passes: &Passes<'_>) -> Result<(Tensor, Option<Layout>)> {
+        self.combined_as(passes, |_, predicted, _| Ok(predicted))
+    }
+
+    /// What `keep` makes of the combined predictions of each pass, in one, and their layout.
+    fn combined_as(
+        &self,
+        passes: &Passes<'_>,
+        keep: impl Fn(&Pass, Tensor, Option<&Layout>) -> Result<Tensor>,
+    ) -> Result<(Tensor, Option<Layout>)> {
         let (mut parts, mut layout) = (vec![], None);
-        self.combined_passes(passes, |_, predicted, of_pass| {
-            if let Some(of_pass) = of_pass {
-                same_layout(&mut layout, of_pass)?;
+        self.combined_passes(passes, |pass, predicted, of_pass| {
+            parts.push(keep(&pass, predicted, of_pass.as_ref())?);
+            match of_pass {
+                Some(of_pass) => Ok(same_layout(&mut layout, of_pass)?),
+                None => Ok(()),
             }
-            parts.push(predicted);
-            Ok(())
         })?;
         Ok((concat(parts, 0)?, layout))
     }

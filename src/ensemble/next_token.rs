@@ -54,12 +54,7 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         };
         let tokens = tokens.into();
         let (passes, scale) = (self.passes(Source::Inputs(&tokens)), self.fitted.scale());
-        let last = |live: &LiveSlots<N>, inputs: &Inputs| {
-            let predictions = live.predict(inputs, scale)?;
-            let per_row = predictions.layout().map_or(1, |layout| layout.per_row()) as u32;
-            let last: Vec<u32> = (1..=inputs.rows() as u32).map(|row| row * per_row - 1).collect();
-            Ok(predictions.select_rows(&last)?.with_layout(None).detached())
-        };
+        let last = |live: &LiveSlots<N>, inputs: &Inputs| Ok(live.predict_last(inputs, scale)?.detached());
         let mut parts = vec![];
         passes.spread(&self.workers(), last, |pass, predictions| {
             let combined = self.combine(predictions, &pass.inputs)?.detach();

@@ -124,6 +124,7 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
     ///
     /// The predictions, targets and weights of all rows are kept until the end. Where rows have several positions, the
     /// metrics of the library are computed batch by batch; a [`Score`](crate::metrics::Score) of your own is not.
+    /// [`predict`](Self::predict) keeps the predicted classes only.
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
@@ -350,11 +351,8 @@ impl Part {
         (!self.weights.is_empty()).then_some(self.weights.as_slice())
     }
 
-    /// Adds the rows to metrics of classes. Rows whose weights are all 0 count for nothing.
+    /// Adds the rows to metrics of classes.
     fn add_to(self, metrics: &mut ClassParts) -> Result<()> {
-        if !self.weights.is_empty() && self.weights.iter().all(|weight| *weight == 0.) {
-            return Ok(());
-        }
         for (predicted, targets) in self.predicted.iter().zip(&self.targets) {
             metrics.add(predicted, &targets.to_vec1::<u32>()?, self.weights())?;
         }

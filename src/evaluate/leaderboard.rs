@@ -9,10 +9,9 @@ use crate::{
     metrics::{Metric, MetricList},
     network::Scale,
     observe::RunTimes,
-    pool::ROWS,
     predictions::{
         live::flat_inputs,
-        passes::{Passes, Source},
+        passes::{Passes, Source, ROWS},
         scored_rows::ScoredRows,
         Predictions,
     },
@@ -221,7 +220,8 @@ impl TestTable {
         let rows: Rows = (0..test.rows() as u32).collect();
         let scored = ScoredRows::read(test, &rows)?;
         let (_, _, device) = pool.parts();
-        let passes = Passes::new(Source::Rows(test, &rows), ROWS, device);
+        let passes =
+            Passes::new(Source::Rows(test, &rows), ROWS, device).limited((test.task(), test.positions()));
         let (mut values, mut seconds) = (vec![], vec![]);
         for slot in 0..pool.slots() {
             let one = pool.select_slots(&[slot])?;

@@ -3,11 +3,11 @@ use crate::{
     kernels::cpu::{contiguous, on_values},
     Result,
 };
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, WithDType};
 use std::ops::Range;
 
 /// Where each pixel of an image comes from: row and column `from + y · by_row + x · by_column` for the pixel in row `y` and
-/// column `x`. Flips, shifts and turns are of this form. A pixel that comes from outside of the image is 0.
+/// column `x`. Flips, shifts and turns are of this form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
     pub(crate) from: [i64; 2],
@@ -23,15 +23,16 @@ impl Source {
 /// A rectangle of pixels: of rows, and of columns.
 pub(crate) type Rectangle = [Range<usize>; 2];
 
-/// The images with all pixels moved, those of each image in its own way.
+/// The images with all pixels moved, those of each image in its own way. A pixel that comes from outside of the image is
+/// `outside`.
 ///
 /// # Errors
 /// When there are no four dimensions, or the type is none of candle's usual ones.
-pub(crate) fn moved(images: &Tensor, sources: &[Source]) -> Result<Tensor> {
+pub(crate) fn moved(images: &Tensor, sources: &[Source], outside: f64) -> Result<Tensor> {
     let (_, _, height, width) = images.dims4()?;
     let on_cpu = contiguous(images)?;
     let moved = on_values!(on_cpu, pixels => {
-        let mut moved = vec![Default::default(); pixels.len()];
+        let mut moved = vec![WithDType::from_f64(outside); pixels.len()];
         let image = (pixels.len() / sources.len().max(1)).max(1);
         let of_images = pixels.chunks_exact(image).zip(moved.chunks_exact_mut(image));
         for ((from, to), source) in of_images.zip(sources) {
@@ -74,7 +75,7 @@ pub(crate) fn with_rectangles(images: &Tensor, of: &[(Rectangle, Option<u32>)]) 
     Ok(replaced.to_device(images.device())?)
 }
 
-/// Moves the pixels of one channel of an image to a channel of zeros.
+/// Moves the pixels of one channel of an image to a channel whose pixels are all from outside.
 fn move_plane<T: Copy>(from: &[T], to: &mut [T], [height, width]: [usize; 2], source: Source) {
     let Source { from: [top, left], by_row, by_column } = source;
     for (y, line) in (0..).zip(to.chunks_exact_mut(width.max(1))) {
@@ -125,6 +126,7 @@ mod tests {
             numbers_of in prop::collection::vec(prop::array::uniform6(-1i64..2), 4),
             shift in -3i64..4,
             dtype in prop::sample::select(&[DType::U8, DType::F16, DType::F32, DType::F64, DType::I64][..]),
+            outside in 0u8..9,
         ) {
             let [rows, channels, height, width] = dims;
             let count = dims.iter().product::<usize>() as u32;
@@ -135,7 +137,8 @@ mod tests {
                 by_row: [n[2], n[3]],
                 by_column: if n[4] == 1 { [0, 1] } else { [n[4], n[5]] },
             }).collect();
-            let got = numbers(&moved(&images, &sources).unwrap());
+            let outside = f64::from(outside);
+            let got = numbers(&moved(&images, &sources, outside).unwrap());
             let pixels = numbers(&images);
             let mut at = 0;
             for (row, source) in sources.iter().enumerate() {
@@ -149,7 +152,7 @@ mod tests {
                             let place = ((row * channels + channel) * height) as i64;
                             let expected = match inside {
                                 true => pixels[((place + fy) * width as i64 + fx) as usize],
-                                false => 0.,
+                                false => outside,
                             };
                             prop_assert_eq!(got[at], expected);
                             at += 1;

@@ -166,10 +166,10 @@ impl MetricList {
         weights: Option<&[f64]>,
     ) -> Result<Vec<f64>> {
         let mut parts = self.class_parts();
-        if parts.0.is_empty() {
+        if parts.metrics.is_empty() {
             return Ok(vec![]);
         }
-        parts.add(predicted, &class_ids(targets)?, weights)?;
+        parts.add_rows(predicted, &class_ids(targets)?, weights)?;
         parts.finish()
     }
 
@@ -179,7 +179,7 @@ impl MetricList {
             Some(Start::Classes(start)) => Some(start()),
             _ => None,
         };
-        ClassParts(self.0.iter().filter_map(start).collect())
+        ClassParts { metrics: self.0.iter().filter_map(start).collect(), counted: false }
     }
 
     /// Whether each metric is one of the library's, so that none needs all rows at once.
@@ -209,17 +209,36 @@ impl MetricList {
 }
 
 /// Metrics of classes over rows that come in parts, so that not all of them need be in memory.
-pub(crate) struct ClassParts(Vec<Box<dyn ClassRows>>);
+pub(crate) struct ClassParts {
+    metrics: Vec<Box<dyn ClassRows>>,
+    /// Whether a row of a weight above 0 was added.
+    counted: bool,
+}
 
 impl ClassParts {
-    /// Adds the probabilities of some rows, `(N, C)`, with their classes.
+    /// Adds the probabilities of some rows, `(N, C)`, with their classes. Parts whose weights are all 0 count for nothing.
     pub(crate) fn add(&mut self, probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<()> {
-        Cases::new(probs, labels, weights)?.each(|case| self.0.iter_mut().for_each(|rows| rows.add(&case)))
+        match weights.is_some_and(|weights| weights.iter().all(|weight| *weight == 0.)) {
+            true => Ok(()),
+            false => self.add_rows(probs, labels, weights),
+        }
+    }
+
+    fn add_rows(&mut self, probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<()> {
+        self.counted = true;
+        let metrics = &mut self.metrics;
+        Cases::new(probs, labels, weights)?.each(|case| metrics.iter_mut().for_each(|rows| rows.add(&case)))
     }
 
     /// The metrics of all rows.
+    ///
+    /// # Errors
+    /// When no row of a weight above 0 was added, and those of the metrics.
     pub(crate) fn finish(self) -> Result<Vec<f64>> {
-        self.0.into_iter().map(|rows| rows.finish()).collect()
+        if !self.counted {
+            return Err(Error::invalid("the weight of a row at least", "positive", 0));
+        }
+        self.metrics.into_iter().map(|rows| rows.finish()).collect()
     }
 }
 

@@ -87,6 +87,16 @@ impl Layout {
         }
     }
 
+    /// The part of an output that is of the last position, `(B, C)`, where positions follow each other.
+    pub(crate) fn last(&self, output: &Tensor) -> Result<Tensor> {
+        let [length] = *self.positions else {
+            let must = "one after the other, (B, T, C) or (B, C, T), such as those of texts";
+            return Err(Error::invalid("the positions of an output", must, self).into());
+        };
+        let dim = if self.classes == Classes::First { 2 } else { 1 };
+        output.narrow(dim, length.saturating_sub(1), 1)?.squeeze(dim)
+    }
+
     /// An output `(B, …)` as one row for each position that has a class, in the order of `targets`, `(P, C)`.
     pub(crate) fn flat_output(
         output: &Tensor,

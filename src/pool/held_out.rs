@@ -1,9 +1,9 @@
 //! Predictions of members for rows that did not shape them.
 use crate::{
-    pool::{slots, Pool, ROWS},
-    predictions::{kept::Kept, live::flat_inputs, unseen::Unseen, Predictions},
+    pool::{slots, Pool},
+    predictions::{kept::Kept, live::flat_inputs, passes::Source, unseen::Unseen, Predictions},
     train::Learner,
-    HeldOut, Result,
+    HeldOut, Result, Rows,
 };
 use candle_core::{DType, Tensor};
 use std::sync::OnceLock;
@@ -32,13 +32,15 @@ impl<L: Learner> Pool<'_, L> {
         // The type of predictions, whatever that of the networks.
         let dtype = if self.learner.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
         let slots = slots(&self.members);
-        let kept = Kept::of(self.data, slots.len(), &self.device, self.seed)?;
+        let all: Rows = (0..self.data.rows() as u32).collect();
+        let kept = Kept::of(self.data, &all, slots.len(), &self.device, self.seed)?;
         let rows = kept.len();
         let mut sums: Vec<_> = slots.iter().map(|_| (None::<Tensor>, vec![0f32; rows])).collect();
         let members = self.members.iter().filter(|m| !m.record.refit).collect();
         let (data, device) = (self.data, &self.device);
+        let pass_rows = self.passes(Source::Rows(data, &all)).size;
         let unseen =
-            Unseen { members, learner: self.learner, data, new_data: self.new_data, device, pass_rows: ROWS };
+            Unseen { members, learner: self.learner, data, new_data: self.new_data, device, pass_rows };
         unseen.predict(
             |rows, predicted| kept.select(rows, predicted),
             |member, unseen, predicted| {
@@ -72,7 +74,8 @@ impl<L: Learner> Pool<'_, L> {
         }
         let predictions =
             Predictions::partial(Tensor::stack(&values, 0)?, Tensor::stack(&covered, 0)?, task)?;
-        let held_out = kept.held_out(&predictions, self.data, &self.device, (self.names(), self.costs()))?;
+        let of_slots = (self.names(), self.costs());
+        let held_out = kept.held_out(&predictions, (self.data, &all), &self.device, of_slots)?;
         Ok(held_out.with_seed(self.seed))
     }
 

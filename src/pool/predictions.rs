@@ -3,10 +3,11 @@ use crate::{
     data::{Dataset, Inputs},
     distribution::Mixture,
     network::Scale,
-    pool::{Pool, ROWS},
+    pool::Pool,
     predictions::{
+        kept::Kept,
         live::LiveSlots,
-        passes::{Passes, Source},
+        passes::{Passes, Source, ROWS},
         Predictions,
     },
     store::member::with_own_slots,
@@ -84,8 +85,12 @@ impl<L: Learner> Pool<'_, L> {
     }
 
     fn predict_source(&self, members: &[Member], source: Source<'_>) -> Result<Predictions> {
-        let passes = Passes::new(source, ROWS, &self.device);
-        self.predict_members(members, &passes, Scale::Probability)
+        self.predict_members(members, &self.passes(source), Scale::Probability)
+    }
+
+    /// Passes over rows, of [`ROWS`] rows at most.
+    pub(super) fn passes<'s>(&'s self, source: Source<'s>) -> Passes<'s> {
+        Passes::new(source, ROWS, &self.device).limited((self.data.task(), self.data.positions()))
     }
 
     fn predict_members(&self, members: &[Member], passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
@@ -96,6 +101,25 @@ impl<L: Learner> Pool<'_, L> {
     /// The prediction of each slot for the rows of these passes, `(S, N, C)`.
     pub(crate) fn predict_passes(&self, passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
         self.predict_members(&self.members, passes, scale)
+    }
+
+    /// What is kept of the predictions of each slot for the rows at these places in a list of rows of a data set,
+    /// `(S, n, C)`. No more than the predictions of a pass is held beside.
+    pub(crate) fn predict_kept(
+        &self,
+        (data, list): (&dyn Dataset, &[u32]),
+        places: &[u32],
+        kept: &Kept,
+    ) -> Result<Predictions> {
+        let rows: Rows = places.iter().filter_map(|place| list.get(*place as usize).copied()).collect();
+        let passes = self.passes(Source::Rows(data, &rows));
+        let build = || LiveSlots::build(&self.members, self.learner, self.data, &self.device);
+        let workers_of = build()?;
+        let workers = workers_of.workers(Some(Box::new(build)));
+        workers.predict_with(&passes, Scale::Probability, |pass, predicted| {
+            let of_pass = places.get(pass.start..pass.start + pass.inputs.rows()).unwrap_or_default();
+            kept.select_all(of_pass, predicted)
+        })
     }
 
     /// The prediction of each slot for these rows of a data set, `(S, R, C)`.

@@ -118,18 +118,6 @@ impl HeldOut {
         all.select(&predicted)
     }
 
-    /// The held-out predictions of a pool, `(S, N, C)` for all rows of the data set.
-    pub(crate) fn from_pool(
-        predictions: &Predictions,
-        data: &dyn Dataset,
-        device: &Device,
-        names: Vec<String>,
-        costs: Vec<f64>,
-    ) -> Result<Self> {
-        let (predictions, rows) = Self::predicted(predictions)?;
-        Self::from_rows(predictions, data, device, rows, names, costs)
-    }
-
     /// The predictions that at least one slot makes, and their places.
     pub(crate) fn predicted(predictions: &Predictions) -> Result<(Predictions, Rows)> {
         let (all, rows) = (predictions.rows(), predicted_rows(predictions)?);

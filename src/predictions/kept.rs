@@ -37,15 +37,21 @@ pub(crate) struct KeptPositions {
 }
 
 impl Kept {
-    /// All rows of a data set, or as many of their positions as memory allows for this number of slots. Positions of the
-    /// ignored class are never kept.
-    pub(crate) fn of(data: &dyn Dataset, slots: usize, device: &Device, seed: Seed) -> Result<Self> {
+    /// These rows of a data set, or as many of their positions as memory allows for this number of slots. Positions of the
+    /// ignored class are never kept. From here on, rows are numbered by their places in this list.
+    pub(crate) fn of(
+        data: &dyn Dataset,
+        rows: &[u32],
+        slots: usize,
+        device: &Device,
+        seed: Seed,
+    ) -> Result<Self> {
         match data.positions() {
-            Positions::One => Ok(Self::Rows(data.rows())),
+            Positions::One => Ok(Self::Rows(rows.len())),
             _ => {
-                let numbers = slots.saturating_mul(data.task().width()).saturating_mul(data.rows());
+                let numbers = slots.saturating_mul(data.task().width()).saturating_mul(rows.len());
                 let of_row = (MOST_NUMBERS / numbers.max(1)).max(1);
-                Ok(Self::Positions(KeptPositions::draw(data, of_row, device, seed.child("positions"))?))
+                Ok(Self::Positions(KeptPositions::draw(data, rows, of_row, device, seed.child("positions"))?))
             }
         }
     }
@@ -60,13 +66,31 @@ impl Kept {
 
     /// Those of a slot's predictions for these rows that are kept, `(n, C)`.
     pub(crate) fn select(&self, rows: &[u32], predicted: Tensor) -> Result<Tensor> {
-        let Self::Positions(kept) = self else { return Ok(predicted) };
-        let of_row = |(i, row): (usize, &u32)| {
-            let start = (i * kept.per_row) as u32;
-            kept.positions[kept.range(*row)].iter().map(move |position| start + position)
-        };
-        let numbers: Vec<u32> = rows.iter().enumerate().flat_map(of_row).collect();
-        Ok(select(&predicted, &numbers)?)
+        match self {
+            Self::Rows(_) => Ok(predicted),
+            Self::Positions(kept) => Ok(select(&predicted, &kept.numbers(rows))?),
+        }
+    }
+
+    /// Those of all slots' predictions for these rows that are kept, `(S, n, C)`.
+    pub(crate) fn select_all(&self, rows: &[u32], predicted: Predictions) -> Result<Predictions> {
+        match self {
+            Self::Rows(_) => Ok(predicted),
+            Self::Positions(kept) => Ok(predicted.select_rows(&kept.numbers(rows))?),
+        }
+    }
+
+    /// The rows of the predictions at these places, each once where the predictions of a row are beside each other.
+    pub(crate) fn rows_at(&self, places: &[u32]) -> Rows {
+        match self {
+            Self::Rows(_) => places.to_vec(),
+            Self::Positions(kept) => {
+                let row = |place: &u32| kept.starts.partition_point(|start| start <= place) as u32 - 1;
+                let mut rows: Rows = places.iter().map(row).collect();
+                rows.dedup();
+                rows
+            }
+        }
     }
 
     /// The places of the predictions for these rows among all that are kept.
@@ -79,25 +103,24 @@ impl Kept {
         }
     }
 
-    /// The kept predictions, `(S, N, C)`, with their targets; those that no slot predicts are left out.
+    /// The kept predictions, `(S, N, C)`, with their targets; those that no slot predicts are left out. `rows` are those
+    /// that were given to [`of`](Self::of).
     pub(crate) fn held_out(
-        self,
+        &self,
         predictions: &Predictions,
-        data: &dyn Dataset,
+        (data, rows): (&dyn Dataset, &[u32]),
         device: &Device,
         (names, costs): (Vec<String>, Vec<f64>),
     ) -> Result<HeldOut> {
+        let (predictions, places) = HeldOut::predicted(predictions)?;
         match self {
-            Self::Rows(_) => HeldOut::from_pool(predictions, data, device, names, costs),
+            Self::Rows(_) => {
+                let rows = places.iter().filter_map(|place| rows.get(*place as usize).copied()).collect();
+                HeldOut::from_rows(predictions, data, device, rows, names, costs)
+            }
             Self::Positions(kept) => {
-                let (predictions, places) = HeldOut::predicted(predictions)?;
-                HeldOut::from_targets(
-                    predictions,
-                    data,
-                    kept.targets(&places, data.rows(), device)?,
-                    names,
-                    costs,
-                )
+                let targets = kept.targets(&places, rows, data.rows(), device)?;
+                HeldOut::from_targets(predictions, data, targets, names, costs)
             }
         }
     }
@@ -105,8 +128,7 @@ impl Kept {
 
 impl KeptPositions {
     /// At most `of_row` positions of each row that have a class, drawn without replacement.
-    fn draw(data: &dyn Dataset, of_row: usize, device: &Device, seed: Seed) -> Result<Self> {
-        let rows: Rows = (0..data.rows() as u32).collect();
+    fn draw(data: &dyn Dataset, rows: &[u32], of_row: usize, device: &Device, seed: Seed) -> Result<Self> {
         let mut kept =
             Self { per_row: 0, starts: vec![0], positions: vec![], targets: vec![], weights: vec![] };
         for rows in rows.chunks(READ_ROWS) {
@@ -144,15 +166,24 @@ impl KeptPositions {
         Ok(())
     }
 
+    /// The numbers of the kept positions of these rows among all positions of the same rows.
+    fn numbers(&self, rows: &[u32]) -> Vec<u32> {
+        let of_row = |(i, row): (usize, &u32)| {
+            let start = (i * self.per_row) as u32;
+            self.positions[self.range(*row)].iter().map(move |position| start + position)
+        };
+        rows.iter().enumerate().flat_map(of_row).collect()
+    }
+
     /// The places of a row's positions among all of them.
     fn range(&self, row: u32) -> std::ops::Range<usize> {
         let start = |row: usize| self.starts.get(row).copied().unwrap_or_default() as usize;
         start(row as usize)..start(row as usize + 1)
     }
 
-    /// The targets of the positions at these places.
-    fn targets(&self, places: &[u32], rows: usize, device: &Device) -> Result<Targets> {
-        let all: Rows = (0..rows as u32).flat_map(|row| self.range(row).map(move |_| row)).collect();
+    /// The targets of the positions at these places, of these rows of a data set with so many rows.
+    fn targets(&self, places: &[u32], rows: &[u32], total: usize, device: &Device) -> Result<Targets> {
+        let all: Rows = (0u32..).zip(rows).flat_map(|(at, row)| self.range(at).map(move |_| *row)).collect();
         let pick =
             |numbers: &[u32]| -> Vec<u32> { places.iter().map(|place| numbers[*place as usize]).collect() };
         let weights: Vec<f32> = match self.weights.is_empty() {
@@ -163,7 +194,7 @@ impl KeptPositions {
             targets: Tensor::new(pick(&self.targets), device)?,
             weights: (!weights.is_empty()).then(|| Tensor::new(weights, device)).transpose()?,
             rows: pick(&all),
-            total_rows: rows.saturating_mul(self.per_row),
+            total_rows: total.saturating_mul(self.per_row),
         })
     }
 }
@@ -191,7 +222,7 @@ mod tests {
     }
 
     fn kept(of_row: usize) -> KeptPositions {
-        KeptPositions::draw(&data(), of_row, &Device::Cpu, Seed::from(1)).unwrap()
+        KeptPositions::draw(&data(), &[0, 1, 2], of_row, &Device::Cpu, Seed::from(1)).unwrap()
     }
 
     #[test]
@@ -201,7 +232,7 @@ mod tests {
         assert_eq!(kept.targets, [0, 1, 2, 1, 0, 2, 2, 2, 1]);
         assert_eq!(kept.starts, [0, 3, 5, 9]);
         assert_eq!(kept.weights, [1., 1., 1., 2., 2., 3., 3., 3., 3.]);
-        let targets = kept.targets(&[0, 3, 8], 3, &Device::Cpu).unwrap();
+        let targets = kept.targets(&[0, 3, 8], &[0, 1, 2], 3, &Device::Cpu).unwrap();
         assert_eq!(targets.rows, [0, 1, 2]);
         assert_eq!(targets.targets.to_vec1::<u32>().unwrap(), [0, 1, 1]);
         assert_eq!(targets.total_rows, 12);
@@ -211,6 +242,18 @@ mod tests {
         let predicted = Tensor::arange(0f32, 8., &Device::Cpu).unwrap().unsqueeze(1).unwrap();
         let selected = all.select(&[2, 0], predicted).unwrap().flatten_all().unwrap();
         assert_eq!(selected.to_vec1::<f32>().unwrap(), [0., 1., 2., 3., 4., 5., 7.]);
+        assert_eq!(all.rows_at(&[0, 2, 5, 6, 3]), [0, 2, 1]);
+    }
+
+    /// Rows are numbered by their places in the list, and what is drawn of a row depends on its number in the data.
+    #[test]
+    fn rows_of_a_list_have_the_positions_that_they_have_among_all() {
+        let some = KeptPositions::draw(&data(), &[2, 0], 2, &Device::Cpu, Seed::from(1)).unwrap();
+        let all = kept(2);
+        assert_eq!(some.positions[0..2], all.positions[4..6]);
+        assert_eq!(some.positions[2..4], all.positions[0..2]);
+        let targets = some.targets(&[0, 3], &[2, 0], 3, &Device::Cpu).unwrap();
+        assert_eq!((targets.rows, targets.total_rows), (vec![2, 0], 12));
     }
 
     #[test]
@@ -220,7 +263,10 @@ mod tests {
         assert_eq!(some.positions[2..4], [2, 3]);
         assert!(some.targets.iter().all(|class| *class < 3));
         assert_eq!(kept(2).positions, some.positions);
-        let other = |seed| KeptPositions::draw(&data(), 2, &Device::Cpu, Seed::from(seed)).unwrap().positions;
+        let other = |seed| {
+            let drawn = KeptPositions::draw(&data(), &[0, 1, 2], 2, &Device::Cpu, Seed::from(seed));
+            drawn.unwrap().positions
+        };
         assert!((2..20).any(|seed| other(seed) != some.positions));
     }
 }

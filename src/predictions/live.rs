@@ -5,7 +5,7 @@ use crate::{
     network::{output::ln, positions::Layout, Network, Output, Scale},
     plan::Settings,
     predictions::{
-        passes::{concat, Passes},
+        passes::{concat, Pass, Passes},
         workers::{self, Workers},
         Predictions,
     },
@@ -200,26 +200,48 @@ impl<N: Network> LiveSlots<N> {
     /// The predictions of all slots, `(S, B, C)`, in one pass. Positions are rows of their own.
     pub(crate) fn predict(&self, inputs: &Inputs, scale: Scale) -> CandleResult<Predictions> {
         let mut layout = None;
-        let slots = self.slots.iter().map(|slot| self.predict_slot(slot, inputs, scale, &mut layout));
-        let values = Tensor::stack(&slots.collect::<CandleResult<Vec<_>>>()?, 0)?;
-        Ok(Predictions::on_scale(values, None, self.task, scale)?.with_layout(layout))
+        let predicted = self.predict_by(inputs, scale, |output, scale| {
+            if !self.positions.is_one() {
+                same_layout(&mut layout, Layout::of(output.dims(), self.task, self.positions)?)?;
+            }
+            self.output.prediction_at(output, (self.task, self.positions), scale)
+        })?;
+        Ok(predicted.with_layout(layout))
     }
 
-    /// The prediction of one slot, `(B, C)`: the mean of its members. All members must have outputs of one `layout`.
+    /// The predictions of all slots for the last position of each row, `(S, B, C)`, in one pass. No other position is
+    /// predicted, though the networks run on all of them.
+    ///
+    /// # Errors
+    /// When the positions of an output are other than one after the other, `(B, T, C)` or `(B, C, T)`.
+    pub(crate) fn predict_last(&self, inputs: &Inputs, scale: Scale) -> CandleResult<Predictions> {
+        self.predict_by(inputs, scale, |output, scale| {
+            let last = Layout::of(output.dims(), self.task, self.positions)?.last(output)?;
+            self.output.prediction_at(&last, (self.task, Positions::One), scale)
+        })
+    }
+
+    /// The predictions of all slots, where `predicted` is that of an output.
+    fn predict_by(
+        &self,
+        inputs: &Inputs,
+        scale: Scale,
+        mut predicted: impl FnMut(&Tensor, Scale) -> CandleResult<Tensor>,
+    ) -> CandleResult<Predictions> {
+        let slots = self.slots.iter().map(|slot| self.predict_slot(slot, inputs, scale, &mut predicted));
+        let values = Tensor::stack(&slots.collect::<CandleResult<Vec<_>>>()?, 0)?;
+        Predictions::on_scale(values, None, self.task, scale)
+    }
+
+    /// The prediction of one slot, `(B, C)`: the mean of its members.
     fn predict_slot(
         &self,
         slot: &[LiveMember<N>],
         inputs: &Inputs,
         scale: Scale,
-        layout: &mut Option<Layout>,
+        predicted: &mut impl FnMut(&Tensor, Scale) -> CandleResult<Tensor>,
     ) -> CandleResult<Tensor> {
-        let mut predict = |member: &LiveMember<N>, scale| {
-            let output = member.run(inputs)?;
-            if !self.positions.is_one() {
-                same_layout(layout, Layout::of(output.dims(), self.task, self.positions)?)?;
-            }
-            self.output.prediction_at(&output, (self.task, self.positions), scale)
-        };
+        let mut predict = |member: &LiveMember<N>, scale| predicted(&member.run(inputs)?, scale);
         if let [member] = slot {
             return predict(member, scale);
         }
@@ -280,6 +302,16 @@ pub(crate) fn same_layout(first: &mut Option<Layout>, other: Layout) -> CandleRe
 impl<N: Network> Workers<'_, LiveSlots<N>> {
     /// The predictions of all slots, `(S, N, C)`, without a graph.
     pub(crate) fn predict(&self, passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
+        self.predict_with(passes, scale, |_, predicted| Ok(predicted))
+    }
+
+    /// What `keep` keeps of the predictions of all slots in each pass, in one, without a graph.
+    pub(crate) fn predict_with(
+        &self,
+        passes: &Passes<'_>,
+        scale: Scale,
+        keep: impl Fn(&Pass, Predictions) -> Result<Predictions>,
+    ) -> Result<Predictions> {
         let (mut parts, mut layout) = (vec![], None);
         passes.spread(
             self,
@@ -290,7 +322,7 @@ impl<N: Network> Workers<'_, LiveSlots<N>> {
                 if let Some(of_pass) = predicted.layout() {
                     same_layout(&mut layout, of_pass.clone())?;
                 }
-                parts.push(predicted.values().clone());
+                parts.push(keep(&pass, predicted)?.values().clone());
                 Ok(())
             },
         )?;

@@ -1,6 +1,6 @@
 //! Passes over the rows of tensors or of a data set, batch by batch.
 use crate::{
-    data::{positions::FlatTargets, Dataset, Inputs, Positions, Purpose},
+    data::{positions::FlatTargets, Dataset, Inputs, Positions, Purpose, Task},
     kernels::finite::bad_rows,
     observe::{Event, Flow, Observer, Silent},
     predictions::workers::Workers,
@@ -9,6 +9,12 @@ use crate::{
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use std::collections::BTreeSet;
+
+/// The rows of a pass, where nothing else is said.
+pub(crate) const ROWS: usize = 1024;
+
+/// The most numbers that the networks put out in a pass over rows with several positions, where nothing else is said.
+const MOST_NUMBERS: usize = 1 << 20;
 
 /// Where the rows come from.
 #[derive(Clone, Copy)]
@@ -32,6 +38,14 @@ impl Source<'_> {
         match self {
             Self::Inputs(_) => position,
             Self::Rows(_, rows) => rows.get(position).map_or(position, |row| *row as usize),
+        }
+    }
+
+    /// The inputs of the first row.
+    fn first(&self) -> CandleResult<Inputs> {
+        match self {
+            Self::Inputs(inputs) => inputs.narrow(0, 1),
+            Self::Rows(data, rows) => Ok(data.batch(rows.get(..1).unwrap_or_default(), &Device::Cpu)?.inputs),
         }
     }
 
@@ -83,6 +97,24 @@ pub(crate) struct Passes<'a> {
 impl<'a> Passes<'a> {
     pub(crate) fn new(source: Source<'a>, size: usize, device: &'a Device) -> Self {
         Self { source, size: size.max(1), device, allow_nan: false, observer: &Silent }
+    }
+
+    /// With fewer rows in a pass where rows have many positions, so that the outputs of a pass stay small.
+    pub(crate) fn limited(self, (task, positions): (Task, Positions)) -> Self {
+        let Positions::Many { .. } = positions else { return self };
+        // Rows that cannot be read are an error of the pass that reads them.
+        let Ok(first) = self.source.first() else { return self };
+        let numbers = first.tensors().iter().map(|tensor| {
+            let channels = match *tensor.dims() {
+                [_, channels, _, _, ..] => channels,
+                [_, _, features] => features,
+                _ => 1,
+            };
+            let all = tensor.elem_count();
+            all.max((all / channels.max(1)).saturating_mul(task.width()))
+        });
+        let of_row = numbers.max().unwrap_or_default().max(1);
+        Self { size: self.size.min((MOST_NUMBERS / of_row).max(1)), ..self }
     }
 
     pub(crate) fn allow_nan(self, allow_nan: bool) -> Self {

@@ -87,6 +87,91 @@ fn stacked_members_are_those_of_one_by_one() -> Result<()> {
     Ok(())
 }
 
+/// Pictures `(1, 4, 4)` with a class for each pixel by its number; `None` where there is no ignored id.
+fn pixels(ignore_index: Option<i64>) -> TensorDataset {
+    let x = normal(4, 30, 16).reshape((30, 1, 4, 4)).unwrap();
+    let classes = x.squeeze(1).unwrap().ge(0.).unwrap().to_dtype(DType::U32).unwrap();
+    TensorDataset::dense(x, &classes, ignore_index).unwrap()
+}
+
+/// The same map at each pixel: mirrored pictures with mirrored classes have the same loss, and others have not.
+fn of_pixels(transforms: &str) -> Trainer<Sequential> {
+    let new = |vb: VarBuilder<'static>| {
+        let layers =
+            nn::seq().add(nn::conv2d(1, 3, 1, Default::default(), vb.pp(0))?).add(nn::Activation::Relu);
+        Ok(layers.add(nn::conv2d(3, 2, 1, Default::default(), vb.pp(1))?))
+    };
+    let trainer = Trainer::new(new).epochs(4).batch_size(8).optimizer(Optimizer::adam(0.05));
+    trainer.augment(BatchTransforms::parse(transforms).unwrap())
+}
+
+/// A map of single pixels sees the same pixels and classes after each move that loses none.
+#[test]
+fn moves_of_pixels_with_their_classes_change_no_training_of_single_pixels() -> Result<()> {
+    let data = pixels(None);
+    let plain = one(&of_pixels("none"), &data)?;
+    for text in ["flip:horizontal", "flip:vertical:1", "rotate90", "cutmix:1"] {
+        let moved = one(&of_pixels(text), &data)?;
+        for (name, weights) in &plain.weights {
+            assert!(distance(weights, &moved.weights[name]) < 1e-4, "{text} {name}");
+        }
+        let [a, b] = [&plain, &moved].map(|member| member.record.curve.last().unwrap().clone());
+        assert!((a.train_loss - b.train_loss).abs() < 1e-5 && (a.train_metric - b.train_metric).abs() < 1e-9);
+    }
+    Ok(())
+}
+
+#[test]
+fn transforms_of_pixels_resume_to_the_bit() {
+    let data = pixels(Some(255));
+    let plain = weights(&one(&of_pixels("none"), &data).unwrap());
+    for text in ["crop:1,flip", "rotate90,cutout:2", "cutmix:1,mixup:0.4", "mixup:0.4,crop:1,cutmix:1"] {
+        let trainer = of_pixels(text);
+        assert!(weights(&one(&trainer, &data).unwrap()) != plain, "{text}");
+        let interrupted = interrupt_everywhere_on(&data, &trainer, &MultiRun::new(1), Checkpoints::Epochs(1));
+        assert!(interrupted > 0, "{text}");
+    }
+}
+
+/// A network that does not look at its inputs, with logits of its own at each of three positions. Each target of a batch is
+/// that of one row and that of a partner, with shares whose sum is 1, so mixup changes nothing in its training, also where
+/// positions are ignored and rows have weights.
+#[test]
+fn mixup_gives_each_position_and_each_label_both_targets() -> Result<()> {
+    let x = normal(8, 24, 6).reshape((24, 3, 2))?;
+    let ids = (0..72u32).map(|at| match (at * at + at / 5) % 7 {
+        0 | 3 => 9,
+        n => n % 2,
+    });
+    let classes = Tensor::from_iter(ids, &CPU)?.reshape((24, 3))?;
+    let weights_of_rows: Vec<f32> = (0..24u8).map(|row| f32::from(1 + row % 4)).collect();
+    let blind = |shape: &'static [usize]| {
+        move |vb: VarBuilder<'static>| {
+            let logits = vb.get_with_hints(shape, "logits", Init::Randn { mean: 0., stdev: 1. })?;
+            Ok(nn::seq()
+                .add_fn(move |x: &Tensor| logits.broadcast_as([&[x.dim(0)?], logits.dims()].concat())))
+        }
+    };
+    let trained = |shape, data: &TensorDataset, text: &str| {
+        let trainer = Trainer::new(blind(shape)).epochs(5).batch_size(10).optimizer(Optimizer::adam(0.1));
+        one(&trainer.augment(BatchTransforms::parse(text).unwrap()), data)
+    };
+    let texts = TensorDataset::dense(&x, &classes, Some(9))?.with_weights(weights_of_rows.clone())?;
+    let labels =
+        TensorDataset::multi_label(x.flatten_from(1)?, &classes.eq(1u32)?)?.with_weights(weights_of_rows)?;
+    for (shape, data) in [(&[3usize, 2][..], &texts), (&[3], &labels)] {
+        let (plain, mixed) = (trained(shape, data, "none")?, trained(shape, data, "mixup:0.4")?);
+        let twice = trained(shape, data, "mixup:0.4,mixup:1")?;
+        for member in [&mixed, &twice] {
+            assert!(distance(&plain.weights["logits"], &member.weights["logits"]) < 1e-4);
+            for (a, b) in plain.record.curve.iter().zip(&member.record.curve) {
+                assert!((a.train_loss - b.train_loss).abs() < 1e-5, "{} {}", a.train_loss, b.train_loss);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A transform that does the same to every batch gives the training on rows that are so.
 #[test]
 fn a_training_with_a_transform_is_that_on_transformed_rows() -> Result<()> {
@@ -223,6 +308,19 @@ fn what_does_not_fit_is_refused_in_words() {
         e.contains("the inputs of a training with Mixup must be of a floating-point type, but is i64"),
         "{e}"
     );
+    // Texts have no pixels, and pictures without an ignored id no class for what comes from outside. No step is needed to
+    // know.
+    let ids = Tensor::from_iter((0..36u32).map(|at| at % 2), &CPU).unwrap().reshape((12, 3)).unwrap();
+    let texts = TensorDataset::dense(normal(2, 12, 3), &ids, None).unwrap();
+    let planned = |trainer: Trainer<Sequential>, data: &TensorDataset| {
+        let session = Session::new(&trainer, data);
+        let trained = session.plan(&MultiRun::new(1), 1).and_then(|plan| session.train(&plan));
+        trained.err().unwrap().to_string()
+    };
+    let e = planned(of_pixels("flip"), &texts);
+    assert!(e.contains("the inputs of a training with RandomFlip must be images"), "{e}");
+    let e = planned(of_pixels("crop:1"), &pixels(None));
+    assert!(e.contains("the data of a training with RandomCrop must be of an ignored id"), "{e}");
     let short = |batch: Batch, _| Ok(Batch { inputs: batch.inputs.narrow(0, 1)?, ..batch });
     let e = refused(of_images("none").augment_with("short", short), &images);
     assert!(e.contains("\"short\" returns must be 8, as before, but is 1"), "{e}");

@@ -25,6 +25,7 @@ mod linfa;
 mod losses;
 mod merging;
 mod merging_on_threads;
+mod next_token;
 mod odd_training;
 mod one_network;
 mod ordinal;

@@ -408,6 +408,50 @@ fn diagnoses_refuse_positions_in_words() {
     refused(examination.run(1).err().unwrap().to_string());
 }
 
+/// The choice between an ensemble and one network by positions is that by the same points, one a row, grouped by row.
+#[test]
+fn the_best_use_of_a_pool_is_that_by_the_same_points() {
+    use candle_ensemble::merge::{best_of, BestOf, Model};
+    let (dense, of_dense) = (dense(), trainer(4));
+    let of_row = (0..(ROWS * POSITIONS) as u32).map(|at| at / POSITIONS as u32).collect();
+    let (rows, of_rows) = (rows().with_groups(of_row).unwrap(), trainer(4 * POSITIONS));
+    let plan = Session::new(&of_dense, &dense).reserve(0.4).plan(&MultiRun::new(3), 7).unwrap();
+    let a = Session::new(&of_dense, &dense).train(&plan).unwrap();
+    let expand = |rows: &[u32]| -> Vec<u32> {
+        rows.iter().flat_map(|row| (0..POSITIONS as u32).map(move |at| row * POSITIONS as u32 + at)).collect()
+    };
+    let mut plan = plan.clone();
+    (plan.data, plan.reserved) = (rows.fingerprint(), expand(&plan.reserved));
+    plan.runs.iter_mut().for_each(|run| run.train = expand(&run.train));
+    let b = Session::new(&of_rows, &rows).train(&plan).unwrap();
+    let (a_best, b_best) = (best_of(&a, &BestOf::new()).unwrap(), best_of(&b, &BestOf::new()).unwrap());
+    assert_eq!(a_best.report.rows, b_best.report.rows);
+    assert!(a_best.report.candidates.iter().filter(|candidate| candidate.score.is_some()).count() > 4);
+    let json = |report: &candle_ensemble::merge::BestReport| serde_json::to_value(report).unwrap();
+    same_numbers("best", &json(&a_best.report), &json(&b_best.report));
+
+    // The loss of a model, whatever the passes; weights and ignored positions count as those of rows.
+    let member = &a.members()[0];
+    let some = [1u32, 8, 5];
+    for batch in [2, 3, 100] {
+        let of = |trainer, data: &TensorDataset, rows: &[u32]| {
+            Model::of(trainer, &member.record).batch_rows(batch).loss(&member.weights, data, rows).unwrap()
+        };
+        let (m, n) = (of(&of_dense, &dense, &some), of(&of_rows, &rows, &expand(&some)));
+        assert!((m - n).abs() < 1e-6, "{m} {n}");
+    }
+    let weighted = dense.clone().with_weights((0..ROWS).map(|row| (row % 3) as f32).collect()).unwrap();
+    let weights_of = (0..ROWS * POSITIONS).map(|at| ((at / POSITIONS) % 3) as f32).collect();
+    let of_points = rows.clone().with_weights(weights_of).unwrap();
+    let model = |trainer| Model::of(trainer, &member.record).batch_rows(2);
+    // Row 3 has the weight 0.
+    let some = [3u32, 0, 3, 8, 5, 7];
+    let m = model(&of_dense).loss(&member.weights, &weighted, &some).unwrap();
+    let n = model(&of_rows).loss(&member.weights, &of_points, &expand(&some)).unwrap();
+    assert!((m - n).abs() < 1e-6, "{m} {n}");
+    assert!(model(&of_dense).loss(&member.weights, &weighted, &[0, 3]).is_err());
+}
+
 /// A study of positions is the study of the same points, one a row, whose groups are the rows.
 #[test]
 fn a_study_measures_positions_and_its_intervals_are_those_of_rows() {

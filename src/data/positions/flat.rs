@@ -11,7 +11,7 @@ use candle_core::{DType, Device, Tensor};
 pub(crate) struct FlatTargets {
     /// The classes of the positions that have one, `(P,)` of type `u32`.
     pub(crate) targets: Tensor,
-    /// The weight of each of these positions, which is that of its row, `(P,)`.
+    /// The weight of each of these positions, which is that of its row unless positions have weights of their own, `(P,)`.
     pub(crate) weights: Option<Tensor>,
     /// The numbers of these positions among all positions of the rows; `None` where all of them have a class.
     pub(crate) kept: Option<Vec<u32>>,
@@ -28,7 +28,7 @@ impl FlatTargets {
         Self::new(&batch.targets, batch.weights.as_ref(), positions)
     }
 
-    /// The positions of rows with these targets and weights.
+    /// The positions of rows with these targets, and with weights of the rows, `(B,)`, or of all positions, `(B, …)`.
     pub(crate) fn new(targets: &Tensor, weights: Option<&Tensor>, positions: Positions) -> Result<Self> {
         if positions.is_one() {
             return Ok(Self { targets: targets.clone(), weights: weights.cloned(), kept: None, per_row: 1 });
@@ -49,6 +49,7 @@ impl FlatTargets {
         }
         let targets = targets.flatten_all()?;
         let weights = match weights {
+            Some(weights) if weights.rank() > 1 => Some(weights.flatten_all()?),
             Some(weights) => Some(weights.reshape((rows, 1))?.broadcast_as((rows, per_row))?.flatten_all()?),
             None => None,
         };
@@ -129,7 +130,11 @@ mod tests {
         assert_eq!(flat.weights.as_ref().unwrap().to_vec1::<f32>()?, [1., 1., 1., 3.]);
         assert_eq!(flat.rows(&[7, 5]), [7, 7, 7, 5]);
         let numbers = Tensor::arange(0f32, 8., &Device::Cpu)?;
-        assert_eq!(flat.kept_of(numbers)?.to_vec1::<f32>()?, [0., 2., 3., 6.]);
+        assert_eq!(flat.kept_of(numbers.clone())?.to_vec1::<f32>()?, [0., 2., 3., 6.]);
+        // Weights of positions.
+        let targets = Tensor::new(&[[[0u32, 9], [1, 2]], [[9, 9], [2, 9]]], &Device::Cpu)?;
+        let flat = FlatTargets::new(&targets, Some(&numbers.reshape((2, 2, 2))?), DENSE)?;
+        assert_eq!(flat.weights.unwrap().to_vec1::<f32>()?, [0., 2., 3., 6.]);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ mod tests;
 
 use crate::{
     data::{Dataset, Task},
-    pool::ROWS,
+    predictions::passes::ROWS,
     statistics::{holm, homogeneity_test, kolmogorov_smirnov_test, TestResult},
     train::in_batches,
     Error, Result,

@@ -13,10 +13,9 @@ use crate::{
     metrics::ReliabilityBin,
     network::Scale,
     plan::{Plan, RunSpec, Settings},
-    pool::ROWS,
     predictions::{
         live::flat_inputs,
-        passes::{Passes, Source},
+        passes::{Passes, Source, ROWS},
         Predictions,
     },
     store::{
@@ -347,7 +346,8 @@ impl<'a, L: Learner> Study<'a, L> {
     pub(super) fn predict(&self, pool: &Pool<'_, L>, scale: Scale) -> Result<Predictions> {
         let rows: Rows = (0..self.test.rows() as u32).collect();
         let (_, _, device) = pool.parts();
-        let passes = Passes::new(Source::Rows(self.test, &rows), ROWS, device);
+        let passes = Passes::new(Source::Rows(self.test, &rows), ROWS, device)
+            .limited((self.test.task(), self.test.positions()));
         let passes = passes.observer(self.session.own_observer());
         let mut predictions = pool.predict_passes(&passes, scale)?.to_device(&Device::Cpu)?;
         if let Some(scored) = self.scored.get() {

@@ -5,6 +5,7 @@ use crate::{
     kernels::argmax::argmin,
     merge::{network::max_barrier::unseen_rows, Alignment, Distill, GreedySoup, MergeSpec},
     metrics::{Criterion, Interval, RowLoss},
+    predictions::kept::Kept,
     prune::Ordered,
     store::member::{predicting, with_own_slots},
     train::Learner,
@@ -243,6 +244,10 @@ pub struct Candidate {
 /// than its score. A merged network is shaped by all rows of its networks and cannot be measured then: the
 /// report says so.
 ///
+/// Where rows have several positions, the candidates are measured at their positions, and intervals and halves are of rows. If
+/// the predictions of all networks were more than 2²⁶ numbers, the same number of positions of each row is drawn, with the
+/// seed of these settings, for all candidates; soups are selected by all positions, pass by pass.
+///
 /// Use it after training to decide whether one network will do in place of an ensemble. Don't use it with
 /// very few rows: the intervals in the report show what the rows can distinguish.
 ///
@@ -370,6 +375,8 @@ struct Comparison<'t, L: Learner> {
     options: &'t BestOf<'t>,
     data: &'t dyn Dataset,
     rows: Rows,
+    /// Which predictions for the rows are compared.
+    kept: Kept,
     held_out: HeldOut,
     weights: Vec<f64>,
     criterion: RowLoss,
@@ -394,15 +401,17 @@ impl<'t, L: Learner> Comparison<'t, L> {
             return Err(Error::invalid("the number of rows to measure on", must, rows.len()));
         }
         let singles = pool.with_members(with_own_slots(predicting(pool.members())))?;
-        let predictions = singles.predict_rows(data, &rows)?;
-        let held_out =
-            HeldOut::from_rows(predictions, data, device, rows.clone(), singles.names(), singles.costs())?;
+        let kept = Kept::of(data, &rows, singles.slots(), device, options.seed)?;
+        let all: Rows = (0..rows.len() as u32).collect();
+        let predictions = singles.predict_kept((data, &rows), &all, &kept)?;
+        let of_slots = (singles.names(), singles.costs());
+        let held_out = kept.held_out(&predictions, (data, &rows), device, of_slots)?;
         let criterion = options.criterion_for(&held_out);
         criterion.check(&held_out.truth()?)?;
         let halves = held_out.folds(2, options.seed)?;
         let unit_cost = held_out.costs().iter().sum::<f64>() / held_out.costs().len() as f64;
         let weights = held_out.relative_weights()?;
-        Ok(Self { pool, singles, options, data, rows, held_out, weights, criterion, halves, unit_cost })
+        Ok(Self { pool, singles, options, data, rows, kept, held_out, weights, criterion, halves, unit_cost })
     }
 
     fn recipes(&'t self) -> Vec<CandidateRecipe<'t>> {
@@ -558,28 +567,16 @@ impl<'t, L: Learner> Comparison<'t, L> {
         Ok(Measured { candidate, losses: Some(losses), members: pool.members().to_vec() })
     }
 
-    /// The mean prediction of a pool's slots for the held-out rows at these positions.
+    /// The mean prediction of a pool's slots for the held-out rows at these positions. Where rows have several positions,
+    /// all those of a row are among them, or none is.
     fn predict(&self, pool: &Pool<'_, L>, at: &[u32]) -> Result<Tensor> {
-        let rows = self.rows_at(at);
-        let mut predictions = pool.predict_rows(self.data, &rows)?;
-        if !self.data.positions().is_one() {
-            // Without the positions that have no class.
-            let (names, costs, device) = (pool.names(), pool.costs(), pool.parts().2);
-            let held_out = HeldOut::from_rows(predictions, self.data, device, rows, names, costs)?;
-            predictions = held_out.predictions().clone();
-        }
+        let predictions = pool.predict_kept((self.data, &self.rows), &self.kept.rows_at(at), &self.kept)?;
         Ok(predictions.values().mean(0)?)
     }
 
-    /// The rows of the held-out predictions at these places. Where rows have several positions, all those of a row are
-    /// among them, or none is.
-    fn rows_at(&self, places: &[u32]) -> Rows {
-        if self.data.positions().is_one() {
-            return places.iter().map(|at| self.rows[*at as usize]).collect();
-        }
-        let mut rows: Rows = places.iter().map(|at| self.held_out.rows()[*at as usize]).collect();
-        rows.dedup();
-        rows
+    /// The rows of the held-out predictions at these positions.
+    fn rows_at(&self, at: &[u32]) -> Rows {
+        self.kept.rows_at(at).into_iter().map(|place| self.rows[place as usize]).collect()
     }
 }
 

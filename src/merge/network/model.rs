@@ -1,7 +1,7 @@
 //! A network's architecture, apart from its weights.
 use crate::{
     data::{passes, Dataset, FittedScalings, Inputs, Task},
-    metrics::{nll, rmse},
+    metrics::{nll, rmse, MetricList},
     network::{Output, Scale},
     plan::Settings,
     predictions::{
@@ -151,7 +151,8 @@ impl<'a, L: Learner> Model<'a, L> {
     }
 
     /// The mean loss over `rows` in evaluation mode: the negative log-likelihood in nats for classes, the
-    /// squared error for values. Rows count by the weights of the data set.
+    /// squared error for values. Rows count by the weights of the data set; of rows with several positions it is the mean
+    /// over all positions that have a class.
     ///
     /// # Errors
     /// [`Error::Incompatible`] when the weights do not fit the network (the differences are listed). When
@@ -165,6 +166,9 @@ impl<'a, L: Learner> Model<'a, L> {
         let predict = |live: &Live<L::Network>, inputs: &Inputs| {
             Ok(output.prediction_at(&live.run(inputs, false)?, kind, Scale::Probability)?.detach())
         };
+        if !data.positions().is_one() {
+            return self.loss_of_positions(weights, (data, rows), &live, predict);
+        }
         let (mut predicted, mut targets, mut counts) = (vec![], vec![], vec![]);
         // A NaN is an error of the metric.
         let passes = Passes::new(Source::Rows(data, rows), self.batch_rows, &self.device).allow_nan(true);
@@ -185,6 +189,26 @@ impl<'a, L: Learner> Model<'a, L> {
                 Ok(rmse(&predicted, &targets.reshape(predicted.shape())?, Some(&counts))?.powi(2))
             }
         }
+    }
+
+    /// The negative log-likelihood of all positions of these rows that have a class, of which no more than those of a pass
+    /// are held.
+    fn loss_of_positions(
+        &self,
+        weights: &Weights,
+        (data, rows): (&dyn Dataset, &[u32]),
+        live: &Live<L::Network>,
+        predict: impl Fn(&Live<L::Network>, &Inputs) -> CandleResult<Tensor> + Sync,
+    ) -> Result<f64> {
+        let nll = MetricList::parse("nll")?;
+        let mut loss = nll.class_parts();
+        let passes = Passes::new(Source::Rows(data, rows), self.batch_rows, &self.device).allow_nan(true);
+        passes.spread(&self.workers(live, weights), predict, |pass, of_pass| {
+            let Some(flat) = pass.positions(data.positions())? else { return Ok(()) };
+            let counts = flat.weights.as_ref().map(|weights| weights.to_dtype(DType::F64)?.to_vec1::<f64>());
+            loss.add(&flat.kept_of(of_pass)?, &flat.targets.to_vec1::<u32>()?, counts.transpose()?.as_deref())
+        })?;
+        Ok(loss.finish()?.first().copied().unwrap_or(f64::NAN))
     }
 
     /// The network's output in evaluation mode, `(B, …)` for `B` rows, in one pass; of a distribution the mean.

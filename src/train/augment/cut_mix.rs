@@ -1,14 +1,17 @@
 //! Rectangles of other images.
 use crate::{
     check::positive,
-    kernels::images::with_rectangles,
+    data::Positions,
+    kernels::images::{with_rectangles, Rectangle},
     registry::{Argument, Entry},
     train::augment::{
-        made, own_share, partners, pixels::only_images, pixels::rectangle, probability, probability_text,
-        BatchTransform, MixedBatch, TransformBatch, PROBABILITY,
+        made, own_share, partners,
+        pixels::{only_images, rectangle},
+        probability, probability_text, BatchTransform, MixedBatch, TransformBatch, PROBABILITY,
     },
     Result, Seed,
 };
+use candle_core::Tensor;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -23,12 +26,15 @@ use std::fmt;
 /// The rectangle is the same for all images of the batch, and the partner of each image is that of a random permutation, as
 /// in the source. Each target counts with the weight of the row that it is from.
 ///
+/// Where targets are classes of pixels, the classes in the rectangle are replaced with the pixels, so each pixel has one
+/// class, with the weight of the row that it is from (French et al. 2020, arXiv:1906.01916, use it so for segmentation).
+///
 /// Use it for classes of images, with `α` 1, where a network that is trained for long overfits; the source takes a
 /// probability of 0.5 for small images. Do not use it where a small part of the image makes its class.
 ///
 /// # Errors
 /// [`BatchTransform::check`] names a parameter that is out of range. The first step fails unless there is one input
-/// `(B, C, H, W)`.
+/// `(B, C, H, W)`. A session with classes of other positions than pixels fails before it trains.
 ///
 /// # Source
 /// Yun et al. 2019, arXiv:1905.04899.
@@ -75,11 +81,18 @@ impl TransformBatch for CutMix {
         ])
         .with_source("Yun et al. 2019, arXiv:1905.04899");
 
-    const MIXES: bool = true;
+    /// The pixels of an image have one class each.
+    fn mixes(positions: Positions) -> bool {
+        !matches!(positions, Positions::Many { .. })
+    }
 
     fn check(&self) -> Result<()> {
         positive("CutMix::alpha", self.alpha)?;
         probability("CutMix::probability", self.probability)
+    }
+
+    fn check_batch(&self, batch: &MixedBatch) -> Result<()> {
+        only_images(batch, "CutMix").map(drop)
     }
 
     fn apply(&self, batch: MixedBatch, seed: Seed) -> Result<MixedBatch> {
@@ -106,9 +119,35 @@ pub(super) fn mix(
     let rectangle = rectangle(centre, sides, size);
     let [cut, all] = [rectangle.clone().map(|of| of.len()), size].map(|[height, width]| height * width);
     let of = |partner: &u32| (rectangle.clone(), Some(*partner));
-    let images = with_rectangles(&images, &partners.iter().map(of).collect::<Vec<_>>())?;
-    let mut batch = batch.mix_targets(1. - cut as f64 / all.max(1) as f64, partners)?;
+    let rectangles: Vec<_> = partners.iter().map(of).collect();
+    let images = with_rectangles(&images, &rectangles)?;
+    let mut batch = match batch.positions {
+        Positions::Many { .. } => cut_targets(batch, &rectangles)?,
+        _ => batch.mix_targets(1. - cut as f64 / all.max(1) as f64, partners)?,
+    };
     batch.batch.inputs = images.into();
+    Ok(batch)
+}
+
+/// Replaces the rectangles of the classes of pixels, and of their weights, by those of other images. No class of the batch is
+/// lost: each image is the partner of one other.
+fn cut_targets(mut batch: MixedBatch, rectangles: &[(Rectangle, Option<u32>)]) -> Result<MixedBatch> {
+    let cut =
+        |of: &Tensor| -> Result<Tensor> { Ok(with_rectangles(&of.unsqueeze(1)?, rectangles)?.squeeze(1)?) };
+    let replace = |targets: &mut Tensor, weights: &mut Option<Tensor>| -> Result<()> {
+        if let Some(weights) = weights {
+            // The weights of rows, unless they are those of pixels already.
+            let of_pixels = match *weights.dims() {
+                [rows] => weights.reshape((rows, 1, 1))?.broadcast_as(targets.shape())?,
+                _ => weights.clone(),
+            };
+            *weights = cut(&of_pixels)?;
+        }
+        *targets = cut(targets)?;
+        Ok(())
+    };
+    replace(&mut batch.batch.targets, &mut batch.batch.weights)?;
+    batch.others.iter_mut().try_for_each(|other| replace(&mut other.targets, &mut other.weights))?;
     Ok(batch)
 }
 

@@ -3,8 +3,9 @@ use crate::{
     kernels::images::with_rectangles,
     registry::{Argument, Entry},
     train::augment::{
-        made, pixels::change_images, pixels::rectangle, probability, probability_text, BatchTransform,
-        MixedBatch, TransformBatch, PROBABILITY,
+        made,
+        pixels::{change_images, has_images, rectangle},
+        probability, probability_text, BatchTransform, MixedBatch, TransformBatch, PROBABILITY,
     },
     Error, Result, Seed,
 };
@@ -19,10 +20,11 @@ use std::fmt;
 /// ```
 ///
 /// The part of the square outside of the image is cut off, as in the source. It is 0 after scaling: of standardized inputs
-/// it is the mean.
+/// it is the mean. Targets stay as they are, also those of pixels: a network learns to find the classes of the square by what
+/// is around it.
 ///
 /// Use it for classes of images with a side of a quarter to half of theirs, on top of flips and shifts. Do not use it where
-/// a small part of the image makes its class.
+/// a small part of the image makes its class, or for classes of pixels with squares that hide whole objects.
 ///
 /// # Errors
 /// [`BatchTransform::check`] names a parameter that is out of range. The first step fails if no input is `(B, C, H, W)`.
@@ -75,8 +77,12 @@ impl TransformBatch for Cutout {
         probability("Cutout::probability", self.probability)
     }
 
+    fn check_batch(&self, batch: &MixedBatch) -> Result<()> {
+        has_images(batch, "Cutout")
+    }
+
     fn apply(&self, batch: MixedBatch, seed: Seed) -> Result<MixedBatch> {
-        change_images(batch, "Cutout", |images, size| {
+        change_images(batch, |images, size| {
             let mut rng = seed.rng();
             let square = |_| {
                 let acts = rng.random::<f64>() < self.probability;

@@ -2,7 +2,11 @@
 use crate::{
     kernels::images::Source,
     registry::{Argument, Entry},
-    train::augment::{made, pixels::move_images, probability, BatchTransform, MixedBatch, TransformBatch},
+    train::augment::{
+        made,
+        pixels::{check_images, move_images},
+        probability, BatchTransform, MixedBatch, TransformBatch,
+    },
     Result, Seed,
 };
 use rand::Rng;
@@ -27,7 +31,8 @@ pub enum FlipAxis {
 /// ```
 ///
 /// Use horizontal flips for photographs, whose class is that of their mirror image; vertical ones for pictures without an up
-/// and down, such as those of microscopes and satellites. Do not use them for letters and digits.
+/// and down, such as those of microscopes and satellites. Do not use them for letters and digits. The classes of pixels are
+/// mirrored with the image.
 ///
 /// # Errors
 /// [`BatchTransform::check`] names a probability that is out of range. The first step fails if no input is `(B, C, H, W)`.
@@ -79,8 +84,12 @@ impl TransformBatch for RandomFlip {
         probability("RandomFlip::probability", self.probability)
     }
 
+    fn check_batch(&self, batch: &MixedBatch) -> Result<()> {
+        check_images(batch, "RandomFlip")
+    }
+
     fn apply(&self, batch: MixedBatch, seed: Seed) -> Result<MixedBatch> {
-        move_images(batch, "RandomFlip", |images, [height, width]| {
+        move_images(batch, |images, [height, width]| {
             let flip = match self.axis {
                 FlipAxis::Horizontal => {
                     Source { from: [0, width as i64 - 1], by_column: [0, -1], ..Source::SAME }
@@ -90,7 +99,7 @@ impl TransformBatch for RandomFlip {
                 }
             };
             let mut rng = seed.rng();
-            Ok((0..images).map(|_| (rng.random::<f64>() < self.probability).then_some(flip)).collect())
+            (0..images).map(|_| (rng.random::<f64>() < self.probability).then_some(flip)).collect()
         })
     }
 }

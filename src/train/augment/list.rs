@@ -1,5 +1,6 @@
 //! Several transforms, one after the other.
 use crate::{
+    data::Positions,
     train::{
         augment::{each, BatchTransform, MixedBatch, TransformBatch},
         list::list_of,
@@ -12,7 +13,8 @@ list_of! {
     /// A list of [`BatchTransform`]s, which act one after the other. An empty list, the default, costs nothing.
     ///
     /// [`Trainer::augment`](crate::train::Trainer::augment) takes it. A training loop of your own calls
-    /// [`apply`](Self::apply) with a seed for each batch, and computes the loss by [`MixedBatch::loss`].
+    /// [`apply`](Self::apply) with a seed for each batch, and computes the loss by [`MixedBatch::loss`]. Where rows have
+    /// several positions, it says so by [`MixedBatch::positions`].
     ///
     /// ```
     /// use candle_core::{DType, Device, Tensor};
@@ -39,12 +41,20 @@ impl BatchTransforms {
     pub fn apply(&self, batch: impl Into<MixedBatch>, seed: impl Into<Seed>) -> Result<MixedBatch> {
         let seed = seed.into();
         self.iter().enumerate().try_fold(batch.into(), |batch, (index, transform)| {
-            each!(transform, transform => transform.apply(batch, seed.nth("transform", index as u64)))
+            each!(transform, transform => {
+                transform.check_batch(&batch)?;
+                transform.apply(batch, seed.nth("transform", index as u64))
+            })
         })
     }
 
-    /// Whether rows have several targets after them.
-    pub(crate) fn mix(&self) -> bool {
-        self.iter().any(BatchTransform::mixes)
+    /// Whether rows, or their positions, have several targets after them.
+    pub(crate) fn mix(&self, positions: Positions) -> bool {
+        self.iter().any(|transform| transform.mixes(positions))
+    }
+
+    /// Checks whether they are for the rows of this batch. No transform changes the kind or the shapes of a batch.
+    pub(crate) fn check_batch(&self, batch: &MixedBatch) -> Result<()> {
+        self.iter().try_for_each(|transform| each!(transform, transform => transform.check_batch(batch)))
     }
 }

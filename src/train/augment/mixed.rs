@@ -1,7 +1,7 @@
 //! Batches whose rows have several targets.
 use crate::{
     check::require,
-    data::Batch,
+    data::{Batch, Positions},
     kernels::{cpu::storage_slice, float::Real, rows::select},
     nn::apply_op2,
     Error, Result,
@@ -32,12 +32,15 @@ use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result as CResult, Shape
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MixedBatch {
-    /// The inputs, and the targets with the largest share with the weights of their rows.
+    /// The inputs, and the targets with the largest share with the weights of their rows, which are as in [`TargetShare`].
     pub batch: Batch,
     /// The share of these targets, above 0 and at most 1.
     pub share: f64,
     /// The other targets of the rows. All shares together are 1.
     pub others: Vec<TargetShare>,
+    /// What the targets are of: whole rows, as in batches from [`Batch`], or several positions of each row. Transforms of
+    /// images move the targets of pixels with the pixels.
+    pub positions: Positions,
 }
 
 /// Further targets of the rows of a batch. See [`MixedBatch`].
@@ -48,17 +51,38 @@ pub struct TargetShare {
     pub share: f64,
     /// The targets, of the shape of those of the batch.
     pub targets: Tensor,
-    /// The weights of the rows that they are from.
+    /// The weights of the rows that they are from: one for each row, or one for each position where
+    /// [`CutMix`](crate::train::CutMix) has put positions of two rows together.
     pub weights: Option<Tensor>,
 }
 
 impl From<Batch> for MixedBatch {
     fn from(batch: Batch) -> Self {
-        Self { batch, share: 1., others: vec![] }
+        Self { batch, share: 1., others: vec![], positions: Positions::One }
     }
 }
 
 impl MixedBatch {
+    /// Sets what the targets are of: [`Dataset::positions`](crate::data::Dataset::positions) of their data set.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{data::{Batch, Positions}, train::{BatchTransforms, MixedBatch}};
+    ///
+    /// let image = Tensor::new(&[[[[0.1f32, 0.2], [0.3, 0.4]]]], &Device::Cpu)?;
+    /// let classes = Tensor::new(&[[[0u32, 1], [2, 3]]], &Device::Cpu)?;
+    /// let batch = MixedBatch::from(Batch { inputs: image.into(), targets: classes, weights: None });
+    /// let batch = batch.positions(Positions::Many { ignore_index: None });
+    /// let mirrored = BatchTransforms::parse("flip:horizontal:1")?.apply(batch, 42)?.batch;
+    /// assert_eq!(mirrored.inputs.only()?.flatten_all()?.to_vec1::<f32>()?, [0.2, 0.1, 0.4, 0.3]);
+    /// assert_eq!(mirrored.targets.to_vec3::<u32>()?, [[[1, 0], [3, 2]]]);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    #[must_use]
+    pub fn positions(self, positions: Positions) -> Self {
+        Self { positions, ..self }
+    }
+
     /// Gives each row the targets of another row too: `partners` are the numbers of the other rows within the batch, each
     /// once. Its own targets have the share `own`, from 0 to 1, and those of its partner the rest.
     ///
@@ -66,7 +90,7 @@ impl MixedBatch {
     /// When the share is out of range, or the numbers are not each number below that of the rows once.
     pub fn mix_targets(self, own: f64, partners: &[u32]) -> Result<Self> {
         require((0.0..=1.0).contains(&own), "the share of a row's own targets", "from 0 to 1", own)?;
-        let Self { batch, share, others } = self;
+        let Self { batch, share, others, positions } = self;
         let rows = batch.inputs.rows();
         let mut seen = vec![false; rows];
         let is_new =
@@ -93,7 +117,7 @@ impl MixedBatch {
         let Some(TargetShare { share, targets, weights }) = all.next() else {
             return Err(Error::invalid("the shares of targets", "above 0, for one at least", share));
         };
-        Ok(Self { batch: Batch { inputs, targets, weights }, share, others: all.collect() })
+        Ok(Self { batch: Batch { inputs, targets, weights }, share, others: all.collect(), positions })
     }
 
     /// The loss of the batch: that of each of its targets, times their share. `mean` computes the mean loss of the outputs
@@ -102,13 +126,19 @@ impl MixedBatch {
     /// # Errors
     /// Those of `mean`, or when candle fails.
     pub fn loss(&self, mean: impl Fn(&Batch) -> CResult<Tensor>) -> CResult<Tensor> {
-        let first = mean(&self.batch)?;
-        let add = |(sum, share): (Tensor, f64), of: &TargetShare| {
+        self.loss_of_each(|_, batch| mean(batch))
+    }
+
+    /// As [`loss`](Self::loss). `mean` is told the number of the targets too: 0 for those of the batch, then those of the
+    /// others.
+    pub(crate) fn loss_of_each(&self, mean: impl Fn(usize, &Batch) -> CResult<Tensor>) -> CResult<Tensor> {
+        let first = mean(0, &self.batch)?;
+        let add = |(sum, share): (Tensor, f64), (at, of): (usize, &TargetShare)| {
             let TargetShare { targets, weights, .. } = of.clone();
-            let loss = mean(&Batch { inputs: self.batch.inputs.clone(), targets, weights })?;
+            let loss = mean(at, &Batch { inputs: self.batch.inputs.clone(), targets, weights })?;
             Ok((weighted_sum((&sum, share), (&loss, of.share))?, 1.))
         };
-        self.others.iter().try_fold((first, self.share), add).map(|(sum, _)| sum)
+        (1..).zip(&self.others).try_fold((first, self.share), add).map(|(sum, _)| sum)
     }
 }
 

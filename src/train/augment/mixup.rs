@@ -1,7 +1,7 @@
 //! Mixtures of rows.
 use crate::{
     check::positive,
-    data::Inputs,
+    data::{Inputs, Positions},
     kernels::rows::select,
     registry::{Argument, Entry},
     train::augment::{
@@ -24,7 +24,8 @@ use std::fmt;
 /// The partner of each row is that of a random permutation of the batch, as in the source. The loss of a row is that of both
 /// targets with their shares: for cross-entropy it is that of the mixed labels, and for the squared error its gradient is
 /// that of the mixed targets. Each target counts with the weight of the row that it is from. All inputs are mixed, so all
-/// must be of a floating-point type.
+/// must be of a floating-point type. Of rows with several positions, each position has both targets with their shares; a
+/// position whose target is ignored in one of two rows has the other one alone.
 ///
 /// Use it for classes, with an `α` from 0.1 to 0.4, where a network that is trained for long overfits, and for probabilities
 /// that are less extreme. A larger `α` mixes more, and underfits. Do not use it for inputs whose mixtures mean nothing, such
@@ -77,19 +78,26 @@ impl TransformBatch for Mixup {
         ])
         .with_source("Zhang et al. 2018, arXiv:1710.09412");
 
-    const MIXES: bool = true;
+    fn mixes(_: Positions) -> bool {
+        true
+    }
 
     fn check(&self) -> Result<()> {
         positive("Mixup::alpha", self.alpha)?;
         probability("Mixup::probability", self.probability)
     }
 
-    fn apply(&self, batch: MixedBatch, seed: Seed) -> Result<MixedBatch> {
-        let tensors = batch.batch.inputs.tensors();
-        if let Some(tensor) = tensors.iter().find(|tensor| !tensor.dtype().is_float()) {
-            let what = "the inputs of a training with Mixup";
-            return Err(Error::invalid(what, "of a floating-point type", tensor.dtype().as_str()));
+    fn check_batch(&self, batch: &MixedBatch) -> Result<()> {
+        match batch.batch.inputs.tensors().iter().find(|tensor| !tensor.dtype().is_float()) {
+            None => Ok(()),
+            Some(tensor) => {
+                let what = "the inputs of a training with Mixup";
+                Err(Error::invalid(what, "of a floating-point type", tensor.dtype().as_str()))
+            }
         }
+    }
+
+    fn apply(&self, batch: MixedBatch, seed: Seed) -> Result<MixedBatch> {
         let mut rng = seed.rng();
         if rng.random::<f64>() >= self.probability {
             return Ok(batch);

@@ -25,6 +25,7 @@ pub use rotate::RandomRotate90;
 
 use crate::{
     check::require,
+    data::Positions,
     registry::{Argument, Entry, Registry},
     Error, Result, Seed,
 };
@@ -37,11 +38,16 @@ use std::{fmt, sync::LazyLock};
 pub(crate) trait TransformBatch: fmt::Display {
     /// Its entry in the registry.
     const ENTRY: Entry<BatchTransform>;
-    /// Whether rows have several targets after it.
-    const MIXES: bool = false;
+    /// Whether rows, or their positions, have several targets after it.
+    fn mixes(_: Positions) -> bool {
+        false
+    }
 
     /// Checks the parameters.
     fn check(&self) -> Result<()>;
+
+    /// Checks whether it is for batches with inputs and targets of this kind and these shapes.
+    fn check_batch(&self, batch: &MixedBatch) -> Result<()>;
 
     /// The batch after the transform. All draws are from the seed.
     fn apply(&self, batch: MixedBatch, seed: Seed) -> Result<MixedBatch>;
@@ -70,16 +76,23 @@ macro_rules! transforms {
         /// with the largest share, so both look worse than they are: compare figures of validation rows.
         ///
         /// Transforms of images act on every input `(B, C, H, W)`, of any type, and leave other inputs alone; several inputs
-        /// of images are changed alike. They are for targets that do not depend on the place in the image.
+        /// of images are changed alike. Targets of whole images must not depend on the place in the image.
+        ///
+        /// Of rows with a class at each position, [`Positions::Many`](crate::data::Positions), the targets must be
+        /// `(B, H, W)`, a class for each pixel. Flips, turns and shifts move the classes with the pixels, [`CutMix`] replaces
+        /// them with the pixels, and [`Cutout`] leaves them as they are. Shifts need an ignored id, which becomes that of
+        /// pixels from outside of the image. A batch that would have no class left stays as it was. [`Mixup`] gives each
+        /// position both classes with their shares. Transforms of images are refused for texts, `(B, T)`, before training.
         ///
         /// Use augmentation where a class stays the same under the change: flips for photographs and not for digits, shifts
         /// for almost all images. Use mixtures against overfitting of long trainings; they need more epochs.
         ///
-        /// Cost: one copy of the inputs for each transform, on the CPU; [`Mixup`] and [`CutMix`] compute the loss twice.
+        /// Cost: one copy of the inputs for each transform, on the CPU; [`Mixup`] computes the loss twice, and so does
+        /// [`CutMix`] for targets of whole images.
         ///
         /// # Errors
         /// [`check`](Self::check) names a parameter that is out of range. The first step fails if the inputs are none that
-        /// the transform is for.
+        /// the transform is for; where rows have positions, the session fails before it trains.
         ///
         /// ```
         /// use candle_ensemble::train::{BatchTransform, BatchTransforms, Mixup, RandomCrop};
@@ -108,10 +121,10 @@ macro_rules! transforms {
         )+
 
         impl BatchTransform {
-            /// Whether rows have several targets after it.
-            pub(crate) fn mixes(&self) -> bool {
+            /// Whether rows, or their positions, have several targets after it.
+            pub(crate) fn mixes(&self, positions: Positions) -> bool {
                 match self {
-                    $(Self::$kind(_) => $kind::MIXES,)+
+                    $(Self::$kind(_) => $kind::mixes(positions),)+
                 }
             }
         }

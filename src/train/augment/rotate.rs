@@ -3,7 +3,9 @@ use crate::{
     kernels::images::Source,
     registry::Entry,
     train::augment::{
-        made, pixels::move_images, probability, BatchTransform, MixedBatch, TransformBatch, PROBABILITY,
+        made,
+        pixels::{check_images, move_images, sizes},
+        probability, BatchTransform, MixedBatch, TransformBatch, PROBABILITY,
     },
     Error, Result, Seed,
 };
@@ -18,6 +20,7 @@ use std::fmt;
 /// ```
 ///
 /// Use it for pictures without an up and down, such as those of microscopes and satellites. Images must be as high as wide.
+/// The classes of pixels are turned with the image.
 ///
 /// # Errors
 /// [`BatchTransform::check`] names a probability that is out of range. The first step fails if no input is `(B, C, H, W)`,
@@ -80,19 +83,26 @@ impl TransformBatch for RandomRotate90 {
         probability("RandomRotate90::probability", self.probability)
     }
 
-    fn apply(&self, batch: MixedBatch, seed: Seed) -> Result<MixedBatch> {
-        move_images(batch, "RandomRotate90", |images, [height, width]| {
-            if height != width {
+    fn check_batch(&self, batch: &MixedBatch) -> Result<()> {
+        check_images(batch, "RandomRotate90")?;
+        match sizes(batch).find(|[height, width]| height != width) {
+            None => Ok(()),
+            Some([height, width]) => {
                 let what = "the images of a training with RandomRotate90";
-                return Err(Error::invalid(what, "as high as wide", format!("{height} × {width}")));
+                Err(Error::invalid(what, "as high as wide", format!("{height} × {width}")))
             }
+        }
+    }
+
+    fn apply(&self, batch: MixedBatch, seed: Seed) -> Result<MixedBatch> {
+        move_images(batch, |images, [height, _]| {
             let mut rng = seed.rng();
             let turned = |_| {
                 // Both draws for every image, so that the probability does not change the angles.
                 let (acts, turns) = (rng.random::<f64>() < self.probability, rng.random_range(0..4));
                 quarter_turns(turns, height).filter(|_| acts)
             };
-            Ok((0..images).map(turned).collect())
+            (0..images).map(turned).collect()
         })
     }
 }

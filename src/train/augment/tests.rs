@@ -199,7 +199,7 @@ fn images_are_mirrored_and_turned_as_by_hand() {
     let rows = images([1, 1, 3, 3], DType::F32);
     let turned = |turns| {
         let source = rotate::quarter_turns(turns, 3).unwrap_or(crate::kernels::images::Source::SAME);
-        numbers(&crate::kernels::images::moved(rows.inputs.only().unwrap(), &[source]).unwrap())
+        numbers(&crate::kernels::images::moved(rows.inputs.only().unwrap(), &[source], 0.).unwrap())
     };
     let quarter = [2., 5., 8., 1., 4., 7., 0., 3., 6.];
     assert_eq!(turned(1), quarter);
@@ -312,7 +312,105 @@ proptest! {
         prop_assert_eq!(&parse(&all.to_string()), &all);
         let json = serde_json::to_string(&all).unwrap();
         prop_assert_eq!(&serde_json::from_str::<BatchTransforms>(&json).unwrap(), &all);
-        prop_assert!(all.check().is_ok() && all.mix());
+        prop_assert!(all.check().is_ok() && all.mix(Positions::One));
+    }
+}
+
+/// Images `(B, 1, H, W)` with the numbers 1, 2, … and for each pixel its number as class.
+fn dense(rows: usize, height: usize, width: usize, ignore_index: Option<u32>) -> MixedBatch {
+    let count = (rows * height * width) as u32;
+    let classes = Tensor::arange(1, count + 1, CPU).unwrap().reshape((rows, height, width)).unwrap();
+    let images = classes.unsqueeze(1).unwrap().to_dtype(DType::F32).unwrap();
+    MixedBatch::from(batch(images, classes)).positions(Positions::Many { ignore_index })
+}
+
+#[test]
+fn classes_of_pixels_move_with_them_as_by_hand() {
+    let turned = |text: &str, rows: MixedBatch| {
+        let moved = parse(text).apply(rows, 5).unwrap().batch;
+        assert_eq!(moved.targets.dtype(), DType::U32);
+        (numbers(moved.inputs.only().unwrap()), numbers(&moved.targets))
+    };
+    // 1 2 3 → 3 2 1
+    // 4 5 6   6 5 4
+    let mirrored = vec![3., 2., 1., 6., 5., 4.];
+    assert_eq!(turned("flip:horizontal:1", dense(1, 2, 3, None)), (mirrored.clone(), mirrored));
+    let upside_down = vec![4., 5., 6., 1., 2., 3.];
+    assert_eq!(turned("flip:vertical:1", dense(1, 2, 3, None)), (upside_down.clone(), upside_down));
+    // The classes of a square of zeros stay.
+    let (pixels, classes) = turned("cutout:9", dense(1, 2, 3, None));
+    assert_eq!((pixels, classes), (vec![0.; 6], vec![1., 2., 3., 4., 5., 6.]));
+}
+
+/// A shift by one row up and one column to the left: pixels from outside are 0, and have the ignored id.
+#[test]
+fn pixels_from_outside_are_ignored() {
+    let source = crate::kernels::images::Source { from: [1, 1], ..crate::kernels::images::Source::SAME };
+    let shift = |rows: MixedBatch| pixels::move_images(rows, |images, _| vec![Some(source); images]).unwrap();
+    // 1 2 3    5 6 ·
+    // 4 5 6 →  8 9 ·
+    // 7 8 9    · · ·
+    let of = |outside: f64| vec![5., 6., outside, 8., 9., outside, outside, outside, outside];
+    let shifted = shift(dense(1, 3, 3, Some(255)));
+    assert_eq!(numbers(shifted.batch.inputs.only().unwrap()), of(0.));
+    assert_eq!(numbers(&shifted.batch.targets), of(255.));
+    let shifted = shift(dense(1, 3, 3, Some(u32::MAX)));
+    assert_eq!(numbers(&shifted.batch.targets), of(f64::from(u32::MAX)));
+
+    // The only pixel with a class would leave the image: the batch stays as it is.
+    let mut rare = dense(1, 3, 3, Some(255));
+    rare.batch.targets = Tensor::new(&[[[7u32, 255, 255], [255; 3], [255; 3]]], CPU).unwrap();
+    let shifted = shift(rare.clone());
+    assert_eq!(numbers(&shifted.batch.targets), numbers(&rare.batch.targets));
+    assert_eq!(numbers(shifted.batch.inputs.only().unwrap()), numbers(rare.batch.inputs.only().unwrap()));
+}
+
+#[test]
+fn cut_mix_of_classes_of_pixels_is_that_of_a_case_by_hand() {
+    let mut rows = dense(2, 2, 2, None);
+    rows.batch.weights = Some(tensor(&[1., 3.], &[2]));
+    // The left column is that of the other image, with the weight of its row.
+    let mixed = cut_mix::mix(rows, [1, 0], [4, 2], &[1, 0]).unwrap();
+    let expected = [5., 2., 7., 4., 1., 6., 3., 8.];
+    assert_eq!(numbers(mixed.batch.inputs.only().unwrap()), expected);
+    assert_eq!(numbers(&mixed.batch.targets), expected);
+    assert_eq!(numbers(mixed.batch.weights.as_ref().unwrap()), [3., 1., 3., 1., 1., 3., 1., 3.]);
+    assert_eq!(shares(&mixed), [1.]);
+    // Once more: the weights are those of the pixels already.
+    let again = cut_mix::mix(mixed, [0, 1], [2, 4], &[1, 0]).unwrap();
+    assert_eq!(numbers(again.batch.weights.as_ref().unwrap()), [1., 3., 3., 1., 3., 1., 1., 3.]);
+    assert_eq!(numbers(&again.batch.targets), [1., 6., 7., 4., 5., 2., 3., 8.]);
+}
+
+proptest! {
+    /// Every pixel that is not from outside has its class, whatever transforms follow each other, and so have the other
+    /// targets of mixed rows.
+    #[test]
+    fn classes_stay_with_their_pixels(
+        seed: u64, rows in 1usize..5, side in 2usize..6,
+        which in proptest::collection::vec(0usize..5, 1..5), mixed: bool,
+    ) {
+        let names = ["flip:horizontal", "flip:vertical", "rotate90", "crop:1", "cutmix:1"];
+        let text: Vec<&str> = which.into_iter().map(|at| names[at]).collect();
+        let mut all = dense(rows, side, side, Some(0));
+        let partners: Vec<u32> = (0..rows as u32).rev().collect();
+        if mixed {
+            all = mixup::mix(all, 0.75, &partners).unwrap();
+        }
+        let moved = parse(&text.join(",")).apply(all, seed).unwrap();
+        let pixels = numbers(moved.batch.inputs.only().unwrap());
+        let main = numbers(&moved.batch.targets);
+        match moved.others.first() {
+            None => prop_assert_eq!(&pixels, &main),
+            Some(other) => {
+                let other = numbers(&other.targets);
+                for (pixel, (own, other)) in pixels.iter().zip(main.iter().zip(&other)) {
+                    let expected = moved.share * own + (1. - moved.share) * other;
+                    prop_assert!((pixel - expected).abs() < 1e-3);
+                }
+            }
+        }
+        prop_assert!(main.iter().any(|class| *class != 0.));
     }
 }
 
@@ -349,10 +447,33 @@ fn what_a_transform_is_not_for_is_refused_with_its_name() {
     );
     let e = error("rotate90", images([2, 1, 4, 3], DType::F32));
     assert!(e.contains("must be as high as wide, but is 4 × 3"), "{e}");
-    let mut dense = images([2, 1, 2, 2], DType::F32);
-    dense.targets = Tensor::zeros((2, 2, 2), DType::U32, CPU).unwrap();
-    let e = error("flip", dense);
+    let mut unsaid = images([2, 1, 2, 2], DType::F32);
+    unsaid.targets = Tensor::zeros((2, 2, 2), DType::U32, CPU).unwrap();
+    let e = error("flip", unsaid);
     assert!(e.contains("the targets of a training with RandomFlip must be of the whole image"), "{e}");
+    let many = |dims: &[usize], ignore_index| {
+        let mut all = dense(2, 4, 3, ignore_index);
+        all.batch.targets = Tensor::zeros(dims, DType::U32, CPU).unwrap();
+        all
+    };
+    let refused = |text: &str, all: MixedBatch| parse(text).check_batch(&all).unwrap_err().to_string();
+    for text in ["flip", "crop:1", "cutmix", "cutout:2,flip"] {
+        let e = refused(text, many(&[2, 12], Some(9)));
+        assert!(
+            e.contains("must be of shape (B, 4, 3), a class for each pixel") && e.contains("[2, 12]"),
+            "{e}"
+        );
+    }
+    assert!(refused("flip", many(&[2, 3, 4], None)).contains("of shape (B, 4, 3)"));
+    assert!(parse("cutout:2").check_batch(&many(&[2, 12], None)).is_ok());
+    let e = refused("crop:1", many(&[2, 4, 3], None));
+    assert!(e.contains("the data of a training with RandomCrop must be of an ignored id"), "{e}");
+    assert!(e.contains("TensorDataset::dense") && e.ends_with("but is without an ignored id"), "{e}");
+    assert!(parse("crop:0").check_batch(&many(&[2, 4, 3], None)).is_ok());
+    // Labels are of the whole image.
+    let mut labels = many(&[2, 5], None);
+    labels.positions = Positions::Labels { labels: 5 };
+    assert!(parse("flip,crop:1,cutout:1,cutmix,mixup").check_batch(&labels).is_ok());
     for (text, name) in [
         ("mixup:0", "Mixup::alpha"),
         ("cutmix:-1", "CutMix::alpha"),

@@ -24,7 +24,7 @@ pub(crate) use validation::check_watched;
 
 use crate::{
     codec,
-    data::Dataset,
+    data::{Dataset, Positions},
     metrics::Metric,
     network::Output,
     plan::{RunSpec, Settings},
@@ -278,7 +278,7 @@ impl<N: Network> Learner for Trainer<N> {
     fn stack_key(&self, run: &RunSpec) -> Option<String> {
         // Rows with several targets have several losses, and a step with moved inputs has passes of its own.
         let config = self.config.for_run(&run.settings).ok()?;
-        let together = config.adversarial.is_none() && !config.augment.mix();
+        let together = config.adversarial.is_none() && !config.augment.mix(Positions::One);
         together.then(|| self.networks.key(&run.architecture, &run.settings))
     }
 
@@ -321,9 +321,8 @@ impl<N: Network> Learner for Trainer<N> {
         self.start_of(run)?;
         let config = self.config.for_run(&run.settings)?;
         config.check(run, data.task(), self.networks.output)?;
-        if !config.augment.is_empty() {
-            // They would move the pixels of an image and not those of its targets; Trainer::augment_with can do both.
-            data.positions().check_one("Trainer::augment")?;
+        if self.transforms.is_empty() {
+            transforms::check_positions(&config, run, data)?;
         }
         self.custom.check(&config)?;
         check_scaling(&config, run, data)?;

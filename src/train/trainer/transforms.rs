@@ -1,10 +1,11 @@
 //! The setters of what becomes of batches before and after the passes, and of what is fitted on the rows before them.
 use crate::{
-    data::Batch,
-    train::{BatchTransforms, FitTransform, Trainer},
-    Network, Seed,
+    data::{Batch, Dataset},
+    plan::RunSpec,
+    train::{BatchTransforms, FitTransform, MixedBatch, TrainConfig, Trainer},
+    Network, Result, Seed,
 };
-use candle_core::Result as CandleResult;
+use candle_core::{Device, Result as CandleResult};
 
 impl<N: Network> Trainer<N> {
     /// Accumulates the gradients of this many batches for each step of the optimizer. The default is 1.
@@ -55,7 +56,8 @@ impl<N: Network> Trainer<N> {
     /// Adds a transform of the batches in training that is a function of yours. It gets each batch after scaling, and a seed
     /// for its random draws that depends on the run, the epoch and the batch. It must be a pure function of these two, so
     /// that a resumed training continues to the bit, and keep the number of rows. Several act in the order in which they are
-    /// added, before those of [`augment`](Self::augment).
+    /// added, before those of [`augment`](Self::augment). Where rows have several positions, the targets are those of the
+    /// rows, such as `(B, H, W)`, and the function must change them with the inputs.
     ///
     /// The name is part of the trainer's tag: change it, as by a version, when the function does something else. A store
     /// that outlives the process then refuses members of another version.
@@ -91,4 +93,19 @@ impl<N: Network> Trainer<N> {
         self.fits.add(transform);
         self
     }
+}
+
+/// Checks on one of the run's rows whether the batch transforms are for rows with several positions: those of images are not
+/// for texts. Rows with one position are checked in the first step.
+///
+/// # Errors
+/// When they are not, or the row cannot be read.
+pub(super) fn check_positions(config: &TrainConfig, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
+    let (false, false, Some(first)) =
+        (config.augment.is_empty(), data.positions().is_one(), run.train.get(..1))
+    else {
+        return Ok(());
+    };
+    let batch = MixedBatch::from(data.batch(first, &Device::Cpu)?).positions(data.positions());
+    config.augment.check_batch(&batch)
 }

@@ -107,7 +107,7 @@ fn losses_of_each<N: Network>(
     let (mut means, mut penalties) = (vec![], vec![]);
     for (part, (lane, step)) in lanes.iter().zip(steps).enumerate() {
         let (training, own) = (lane.course.training(), output.narrow(0, part * rows, rows)?);
-        means.push(training.loss_of_step(&lane.run, &own, step));
+        means.push(training.loss_of_step(&lane.run, (&own, &own), step));
         penalties.push(training.penalty(&lane.run, &own, step)?);
     }
     let losses = MemberLosses::of_means(output, means)?;

@@ -21,17 +21,22 @@ impl<N: Network> Training<'_, N> {
         }
     }
 
-    /// The mean loss of a step over all targets of its rows, without penalties.
+    /// The mean loss of a step over all targets of its rows, without penalties, from the output for its rows and that for its
+    /// positions, which is the same one where rows have one position.
     pub(in crate::train::trainer) fn loss_of_step(
         &self,
         run: &Run<'_>,
-        output: &Tensor,
+        (of_rows, output): (&Tensor, &Tensor),
         step: &ReadyStep,
     ) -> CandleResult<Tensor> {
         let (share, others) = &step.shares;
         if !others.is_empty() {
-            let batch = MixedBatch { batch: step.seen.clone(), share: *share, others: others.clone() };
-            return batch.loss(|batch| self.loss(run, output, batch));
+            let (share, others) = (*share, others.clone());
+            let batch = MixedBatch { share, others, ..MixedBatch::from(step.seen.clone()) };
+            return batch.loss_of_each(|targets, batch| match targets {
+                0 => self.loss(run, output, batch),
+                _ => self.loss(run, &step.at_positions(run, of_rows.clone(), targets)?, batch),
+            });
         }
         let (Some(distillation), Some(teacher)) = (&self.config.distillation, &step.teacher) else {
             return self.loss(run, output, &step.seen);
@@ -119,12 +124,12 @@ pub(crate) fn check_soft_targets(
     };
     if has_soft {
         data.positions().check_one("a training with soft targets")?;
-        if config.augment.mix() {
+        if config.augment.mix(data.positions()) {
             let must = "without those that mix rows, such as mixup, where the data set has soft targets";
             return Err(Error::invalid("the batch transforms", must, format!("{:?}", config.augment)));
         }
     }
-    if config.class_weights.is_some() && config.augment.mix() {
+    if config.class_weights.is_some() && config.augment.mix(data.positions()) {
         let must = "without those that mix rows, such as mixup, in a training with class weights";
         return Err(Error::invalid("the batch transforms", must, format!("{:?}", config.augment)));
     }

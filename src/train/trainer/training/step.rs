@@ -67,6 +67,8 @@ pub(in crate::train::trainer) struct ReadyStep {
     pub(in crate::train::trainer) seen: Batch,
     /// The share of these targets, and the other targets of the rows.
     pub(super) shares: (f64, Vec<TargetShare>),
+    /// The positions of the rows by these other targets, where rows have several.
+    flat_others: Vec<FlatTargets>,
     /// What the teacher predicts for the rows, in the units that the network is trained in.
     pub(super) teacher: Option<Tensor>,
     /// The seed of the forward pass.
@@ -90,9 +92,10 @@ pub(in crate::train::trainer) struct Passed {
 }
 
 impl ReadyStep {
-    /// The output of the network, with one row for each position where rows have several.
-    fn at_positions(&self, run: &Run<'_>, output: Tensor) -> CandleResult<Tensor> {
-        match &self.flat {
+    /// The output of the network, with one row for each position where rows have several: those with a class by the
+    /// targets of this number, 0 for those of the batch.
+    pub(super) fn at_positions(&self, run: &Run<'_>, output: Tensor, targets: usize) -> CandleResult<Tensor> {
+        match self.flat.iter().chain(&self.flat_others).nth(targets) {
             None => Ok(output),
             Some(flat) => Layout::flat_output(&output, run.kind_of_targets(), flat),
         }
@@ -146,14 +149,21 @@ impl<N: Network> Training<'_, N> {
         let here = NoiseStep::new(self.seeds[0], at).step(pass.counts.before(at.epoch) + at.batch);
         let here = here.loss_scale(self.loss_scale());
         let noise = &self.config.noise;
-        let MixedBatch { batch: seen, share, mut others, .. } = self.transformed(self.scaled(&batch)?, at)?;
+        let batch_of_run = MixedBatch::from(self.scaled(&batch)?).positions(run.positions());
+        let MixedBatch { batch: seen, share, mut others, .. } = self.transformed(batch_of_run, at)?;
         if self.transforms.is_some() || !self.config.augment.is_empty() {
             // The metric counts against the targets with the largest share.
             batch.targets = self.scalings.unscale_outputs(&seen.targets)?;
         }
         let (seen, flat) = FlatTargets::flattened(seen, run.positions())?;
+        let mut flat_others = vec![];
         if flat.is_some() {
             (batch.targets, batch.weights) = (seen.targets.clone(), seen.weights.clone());
+            for other in &mut others {
+                let flat = FlatTargets::new(&other.targets, other.weights.as_ref(), run.positions())?;
+                (other.targets, other.weights) = (flat.targets.clone(), flat.weights.clone());
+                flat_others.push(flat);
+            }
         }
         let seen = self.class_weighted(seen)?;
         let inputs = noise.perturb_inputs(&seen.inputs, here)?;
@@ -172,6 +182,7 @@ impl<N: Network> Training<'_, N> {
             flat,
             seen: Batch { inputs, targets, ..seen },
             shares: (share, others),
+            flat_others,
             teacher,
             draws: self.seeds[1].nth("step", here.step as u64),
             collect: Collect { losses: true, activations },
@@ -199,8 +210,9 @@ impl<N: Network> Training<'_, N> {
         let (output, collected) = collect(step.collect, || seeded_pass(step.draws, forward));
         let output = output?;
         self.check_pass(run, step, &output)?;
-        let output = step.at_positions(run, output)?;
-        let mut loss = self.loss_of_step(run, &output, step)?;
+        let of_rows = output;
+        let output = step.at_positions(run, of_rows.clone(), 0)?;
+        let mut loss = self.loss_of_step(run, (&of_rows, &output), step)?;
         let value = scalar(&loss)?;
         self.check_value(run, step, &output, value)?;
         for penalty in [collected.loss()?, self.penalty(run, &output, step)?].into_iter().flatten() {
@@ -213,18 +225,19 @@ impl<N: Network> Training<'_, N> {
     }
 
     /// The batch after the transforms of the training.
-    fn transformed(&self, batch: Batch, at: Position) -> Result<MixedBatch> {
+    fn transformed(&self, mut mixed: MixedBatch, at: Position) -> Result<MixedBatch> {
         let Self { config, transforms, seeds: [_, _, seed], .. } = self;
         if transforms.is_none() && config.augment.is_empty() {
-            return Ok(batch.into());
+            return Ok(mixed);
         }
         let seed = seed.nth("epoch", at.epoch as u64).nth("batch", at.batch as u64);
-        let Some(own) = transforms else { return config.augment.apply(batch, seed) };
-        let batch = own.apply(batch, seed)?;
-        if self.first_pass {
-            own.check_finite(&batch)?;
+        if let Some(own) = transforms {
+            mixed.batch = own.apply(mixed.batch, seed)?;
+            if self.first_pass {
+                own.check_finite(&mixed.batch)?;
+            }
         }
-        config.augment.apply(batch, seed)
+        config.augment.apply(mixed, seed)
     }
 
     /// Checks the output of a forward pass: its shape, and in the first epoch whether the loss is defined for it.
