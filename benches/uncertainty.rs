@@ -6,8 +6,8 @@
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     conformal::{
-        Aggregation, ClassConformal, ClassProbabilities, ClassScore, Condition, CrossConformal, CrossMethod,
-        EmptySets, SplitConformal,
+        Aggregation, ClassConformal, ClassProbabilities, ClassScore, Condition, CrossClassConformal,
+        CrossConformal, CrossMethod, EmptySets, SplitConformal,
     },
     data::Task,
     distribution::{Family, Mixture, Score},
@@ -53,6 +53,7 @@ const CASES: &[Case] = &[
         after_bootstrap,
     ),
     ("RAPS sets", &[[1, 10_000, 10], [1, 100_000, 10], [1, 1_000_000, 10], [1, 10_000, 1000]], sets),
+    ("CV+ sets, 10 folds, APS", &[[10, 10_000, 10], [10, 100_000, 10], [10, 10_000, 100]], cross_sets),
     ("CRPS of a mixture", &[[5, 10_000, 1], [5, 100_000, 1], [50, 100_000, 1]], crps),
     ("central interval of a mixture", &[[5, 10_000, 1], [5, 100_000, 1], [50, 100_000, 1]], interval),
 ];
@@ -144,6 +145,23 @@ fn sets([_, rows, classes]: Size) -> Result<(f64, f64)> {
         ClassConformal::fit(score, &table, &labels, Condition::Marginal, 0.1, None)?.predict(
             &table,
             None,
+            EmptySets::default(),
+            None,
+        )
+    }))
+}
+
+fn cross_sets([members, rows, classes]: Size) -> Result<(f64, f64)> {
+    let (new, labels) = (probabilities(members * rows, classes), labels(rows, classes));
+    let mut held_out = new.clone();
+    for (at, of_row) in held_out.chunks_exact_mut(classes).enumerate() {
+        if at % rows % members != at / rows {
+            of_row.fill(f64::NAN);
+        }
+    }
+    Ok(own_process::growth_and_seconds(|| {
+        CrossClassConformal::fit(ClassScore::Aps, &held_out, members, classes, &labels, 0.1, None)?.predict(
+            &new,
             EmptySets::default(),
             None,
         )
