@@ -220,7 +220,7 @@ fn every_kind_splits_its_variance_by_the_weights_of_the_rule() {
                 let uncertainty = ensemble.value_uncertainty(&x).unwrap();
                 let predicted = flat(&ensemble.predict(&x).unwrap());
                 let [mean, between, within] =
-                    [&uncertainty.mean, &uncertainty.between, &uncertainty.within].map(|table| flat(table));
+                    [&uncertainty.mean, &uncertainty.between, &uncertainty.within].map(flat);
                 let total = flat(&mixture.variance().unwrap());
                 for cell in 0..60 {
                     let sum = |f: &dyn Fn(usize) -> f64| (0..3).map(|m| weights[m] * f(m)).sum::<f64>();

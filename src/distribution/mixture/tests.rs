@@ -268,7 +268,8 @@ fn rows_are_selected_with_all_their_numbers() {
         Mixture::new(Family::Gaussian, &locations, &scales).unwrap()
     };
     let quantiles = |rows: &[u32]| Mixture::of_quantiles(levels, &numbers(rows, 1.)).unwrap();
-    let kinds: [&dyn Fn(&[u32]) -> Mixture; 3] = [&components, &located, &quantiles];
+    type Kind<'k> = &'k dyn Fn(&[u32]) -> Mixture;
+    let kinds: [Kind<'_>; 3] = [&components, &located, &quantiles];
     for kind in kinds {
         let all = kind(&[0, 1, 2, 3]).with_weights(&[3., 1.]).unwrap();
         let some = all.select_rows(&[2, 0, 2]).unwrap();
