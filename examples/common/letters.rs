@@ -1,4 +1,5 @@
 //! 1040 pictures of letters, drawn as the digits are: `letters.py` made them with free fonts.
+#![allow(dead_code)] // no program needs all of it
 use candle_core::{Device, Tensor};
 use candle_ensemble::{data::TensorDataset, Error, Result};
 

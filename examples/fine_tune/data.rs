@@ -1,42 +1,46 @@
-//! Images of two halves of classes.
-use crate::program::Failure;
+//! Images to train on first, and images of other classes with few rows each.
+use crate::{digits, letters, program::Failure};
 use candle_core::{Device, Tensor};
-use candle_ensemble::{data::TensorDataset, Seed};
+use candle_ensemble::{
+    data::{Dataset, TensorDataset},
+    Seed,
+};
 use rand::seq::SliceRandom;
 use std::{fs, path::Path};
 
-/// The classes of each half.
-pub const CLASSES: usize = 5;
 /// The most images of a file that are used.
 const MOST: usize = 20_000;
+/// The most rows to test on.
+const MOST_TEST: usize = 2000;
 
-/// Images `(rows, 1, side, side)` with their classes 0 to 9.
+/// Images `(rows, 1, side, side)` whose pixels are from 0 to 1, to train on first and to fine-tune on.
 pub struct Images {
     pub side: usize,
-    pub data: TensorDataset,
-    labels: Vec<u32>,
+    pub source: TensorDataset,
+    pub target: TensorDataset,
 }
 
-/// The rows of the target half.
+/// The rows of the target.
 pub struct Rows {
     /// A few of each class.
     pub few: Vec<u32>,
     /// As many others, on which soups are chosen.
     pub valid: Vec<u32>,
-    /// The others.
+    /// Rows of the second half, which are the same for every draw.
     pub test: Vec<u32>,
 }
 
 impl Images {
-    pub fn new(side: usize, data: TensorDataset) -> Result<Self, Failure> {
-        let labels = data.labels().unwrap_or_default().to_vec();
-        match data.classes() {
-            Some(classes) if classes == 2 * CLASSES => Ok(Self { side, data, labels }),
-            _ => Err(format!("the images must be of {} classes", 2 * CLASSES).into()),
-        }
+    /// Letters that were drawn with fonts, and then handwritten digits.
+    pub fn letters_and_digits() -> Result<Self, Failure> {
+        let shape = [1, 8, 8];
+        let [source, target] = [letters::letters(&shape)?, digits::digits(&shape)?];
+        let from_zero = |data: &TensorDataset| data.with_inputs((data.inputs().only()?.affine(0.5, 0.5))?);
+        Ok(Self { side: 8, source: from_zero(&source)?, target: from_zero(&target)? })
     }
 
-    /// Reads the images and labels of a folder with files in the format of MNIST and Fashion-MNIST.
+    /// The images of a folder with files in the format of MNIST and Fashion-MNIST: first those of the lower half of the
+    /// classes, and then the others.
     pub fn of_folder(folder: &Path) -> Result<Self, Failure> {
         let [images, labels] = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"].map(|name| {
             let path = folder.join(name);
@@ -48,7 +52,7 @@ impl Images {
             })
         });
         let ([rows, side, width], pixels) = idx::<3>("the images", &images?)?;
-        let ([labelled], classes) = idx::<1>("the labels", &labels?)?;
+        let ([labelled], labels) = idx::<1>("the labels", &labels?)?;
         if rows != labelled || side != width {
             return Err(format!(
                 "the files must have a label for each square image, but have {labelled} labels and {rows} images of \
@@ -57,63 +61,57 @@ impl Images {
             .into());
         }
         let rows = rows.min(MOST);
-        let pixels =
-            pixels.iter().take(rows * side * side).map(|pixel| f32::from(*pixel) / 127.5 - 1.).collect();
+        let pixels = pixels.iter().take(rows * side * side).map(|pixel| f32::from(*pixel) / 255.).collect();
         let x = Tensor::from_vec(pixels, (rows, 1, side, side), &Device::Cpu)?;
-        let y = Tensor::from_iter(classes.iter().take(rows).map(|class| u32::from(*class)), &Device::Cpu)?;
-        Self::new(side, TensorDataset::classification(x, &y)?)
+        let labels: Vec<u32> = labels.iter().take(rows).map(|label| u32::from(*label)).collect();
+        let half = labels.iter().max().map_or(0, |most| (most + 1) / 2);
+        let part = |of: &dyn Fn(u32) -> bool, first: u32| -> Result<TensorDataset, Failure> {
+            let of_part = labels.iter().zip(0..).filter(|(label, _)| of(**label));
+            let (labels, rows): (Vec<u32>, Vec<u32>) =
+                of_part.map(|(label, row)| (label - first, row)).unzip();
+            let rows = Tensor::new(rows, &Device::Cpu)?;
+            Ok(TensorDataset::classification(x.index_select(&rows, 0)?, &Tensor::new(labels, &Device::Cpu)?)?)
+        };
+        Ok(Self {
+            side,
+            source: part(&|label| label < half, 0)?,
+            target: part(&|label| label >= half, half)?,
+        })
     }
 
-    /// The numbers of the rows of a half of the classes, in an order that depends on the seed.
-    fn rows(&self, of: impl Fn(u32) -> bool, seed: Seed) -> Vec<u32> {
-        let numbered = self.labels.iter().zip(0..);
-        let mut rows: Vec<u32> = numbered.filter(|(class, _)| of(**class)).map(|(_, row)| row).collect();
-        rows.shuffle(&mut seed.rng());
-        rows
-    }
-
-    /// These rows, whose classes are counted from `first`.
-    pub fn part(&self, rows: &[u32], first: usize) -> Result<TensorDataset, Failure> {
-        let part = self.data.subset(rows)?;
-        let labels = part.labels().unwrap_or_default().iter().map(|class| class - first as u32);
-        let labels = Tensor::from_iter(labels, &Device::Cpu)?;
-        let inputs = part.inputs().only()?.clone();
-        Ok(TensorDataset::classification(inputs, &labels)?.with_classes(CLASSES)?)
-    }
-
-    /// Up to `most` rows of the first half of the classes.
-    pub fn source(&self, most: usize, seed: Seed) -> Result<TensorDataset, Failure> {
-        let mut rows = self.rows(|class| (class as usize) < CLASSES, seed);
-        rows.truncate(most);
-        self.part(&rows, 0)
-    }
-
-    /// The rows of the second half: `few` of each class to train on, as many to choose by, and up to `most` to test on.
-    pub fn target(&self, few: usize, most: usize, seed: Seed) -> Result<Rows, Failure> {
-        let (mut counts, mut rows) = ([0; CLASSES], Rows { few: vec![], valid: vec![], test: vec![] });
-        for row in self.rows(|class| class as usize >= CLASSES, seed) {
-            let class = self.labels.get(row as usize).map_or(0, |class| *class as usize) - CLASSES;
-            let Some(count) = counts.get_mut(class) else { continue };
+    /// Rows of the target: `few` of each class to train on and as many to choose by, drawn from the first half, and the
+    /// second half to test on. The digits of the two halves were written by different people.
+    pub fn draw(&self, few: usize, seed: Seed) -> Result<Rows, Failure> {
+        let half = (self.target.rows() / 2) as u32;
+        let labels = self.target.labels().unwrap_or_default();
+        let mut order: Vec<u32> = (0..half).collect();
+        order.shuffle(&mut seed.rng());
+        let mut counts = vec![0; classes(&self.target)];
+        let test = (half..).take(MOST_TEST.min(self.target.rows() - half as usize)).collect();
+        let mut rows = Rows { few: vec![], valid: vec![], test };
+        for row in order {
+            let count = &mut counts[labels[row as usize] as usize];
             *count += 1;
             match *count {
                 count if count <= few => rows.few.push(row),
                 count if count <= 2 * few => rows.valid.push(row),
-                _ if rows.test.len() < most => rows.test.push(row),
                 _ => {}
             }
         }
-        match counts.iter().all(|count| *count > 2 * few) {
+        let least = counts.iter().min().copied().unwrap_or(0);
+        match least >= 2 * few {
             true => Ok(rows),
-            false => {
-                let least = counts.iter().min().copied().unwrap_or(0);
-                Err(format!(
-                    "--rows must be below {}, half of the images of the rarest class",
-                    least.div_ceil(2)
-                )
-                .into())
-            }
+            false => Err(format!(
+                "--rows must be at most {}, half of the images of the rarest class in the first half of the rows",
+                least / 2
+            )
+            .into()),
         }
     }
+}
+
+pub fn classes(data: &TensorDataset) -> usize {
+    data.classes().unwrap_or_default()
 }
 
 /// The sizes and the bytes of an idx file of bytes.
