@@ -62,8 +62,7 @@ impl TorchFile {
             }
         }
         // Such as the state of a generator of random numbers, beside the dictionary of a network.
-        let is_beside = key.is_none() && items.iter().any(|(_, value)| self.count(*value) > tensors.len());
-        if tensors.is_empty() || is_beside {
+        if tensors.is_empty() || (key.is_none() && self.most(&items) > tensors.len()) {
             let count = if tensors.is_empty() { "no".into() } else { format!("only {}", tensors.len()) };
             let place = if key.is_some() { "under this key" } else { "at its top" };
             let inside = |name| match key {
@@ -90,19 +89,27 @@ impl TorchFile {
 
     /// The keys of dictionaries with tensors, and of those in dictionaries without.
     fn keys(&self, items: &[(&str, Value)]) -> Vec<String> {
-        let mut keys = vec![];
-        for (name, value) in items.iter().take(SEARCHED) {
-            if self.has_tensors(*value) {
-                keys.push((*name).to_string());
-                continue;
-            }
-            let inner = self.named(*value).unwrap_or_default().into_iter().take(SEARCHED);
-            let inner = inner.filter(|(_, value)| self.has_tensors(*value));
-            keys.extend(inner.map(|(inner, _)| format!("{name}.{inner}")));
-        }
+        let mut keys: Vec<String> = self.dictionaries(items).map(|(key, _)| key).collect();
         keys.dedup();
         keys.truncate(SEARCHED);
         keys
+    }
+
+    /// The most tensors that one of these dictionaries has.
+    fn most(&self, items: &[(&str, Value)]) -> usize {
+        self.dictionaries(items).map(|(_, count)| count).max().unwrap_or(0)
+    }
+
+    /// The dictionaries with tensors, and those in dictionaries without, with their keys and the numbers of their tensors.
+    fn dictionaries(&self, items: &[(&str, Value)]) -> impl Iterator<Item = (String, usize)> {
+        items.iter().take(SEARCHED).flat_map(|(name, value)| match self.count(*value) {
+            0 => {
+                let inner = self.named(*value).unwrap_or_default().into_iter().take(SEARCHED);
+                let counted = inner.map(|(inner, value)| (format!("{name}.{inner}"), self.count(value)));
+                counted.filter(|(_, count)| *count > 0).collect::<Vec<_>>()
+            }
+            count => vec![((*name).to_string(), count)],
+        })
     }
 
     /// The items of a dictionary that have a name.
@@ -111,14 +118,11 @@ impl TorchFile {
         Some(items.filter_map(|(name, value)| Some((self.pickle.text(*name)?, *value))).collect())
     }
 
-    fn has_tensors(&self, value: Value) -> bool {
-        self.count(value) > 0
-    }
-
-    /// The number of tensors among the first items of a dictionary.
+    /// The number of tensors with a name among the first items of a dictionary.
     fn count(&self, value: Value) -> usize {
-        let items = self.pickle.dict(value).unwrap_or_default().iter();
-        items.take(SEARCHED).filter(|(_, value)| self.tensor(*value).is_some()).count()
+        let items = self.pickle.dict(value).unwrap_or_default().iter().take(SEARCHED);
+        let is_named = |name: &Value| self.pickle.text(*name).is_some();
+        items.filter(|(name, value)| is_named(name) && self.tensor(*value).is_some()).count()
     }
 
     fn no_dictionary(&self) -> String {

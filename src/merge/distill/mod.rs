@@ -132,7 +132,8 @@ impl Distill {
     ) -> Result<(Taught<'a>, Plan)> {
         self.distillation.check()?;
         if !student.distills() {
-            let must = "one that carries out the setting \"distillation\", such as Trainer, with which a pool of \
+            let must =
+                "one that carries out the setting \"distillation\", such as Trainer, with which a pool of \
                         pretrained networks can be built as well as with Pretrained";
             return Err(Error::invalid("the learner of the student", must, "another one"));
         }

@@ -141,7 +141,9 @@ impl<N: Network> Trainer<N> {
     ///
     /// The losses are composed of candle's differentiable operations and may be of any type of floats. The batch is as
     /// the network gets it in training: inputs and targets are scaled, if they are scaled at all, with their noise.
-    /// Leave `batch.weights` to the trainer, which multiplies them in. The loss of validation rows, which early stopping
+    /// Leave `batch.weights`, in which class weights are already, to the trainer, which multiplies them in. Where rows have
+    /// several positions, each position with a class is a row here: outputs are `(P, C)` and targets `(P,)` of the `P`
+    /// positions of the batch, and the inputs are those of the rows. The loss of validation rows, which early stopping
     /// watches, is computed by the same function. Where the data has
     /// [soft targets](crate::data::Dataset::soft_targets), they are the targets in training, and not in validation. Where
     /// several members are trained [side by side](crate::exec::Stacked), the function gets the outputs of one of them.
