@@ -12,6 +12,9 @@
 //! A network of the library's layers needs no such tensors. A line for each network compares its training with
 //! what cannot be done without, and 10 % on top: weights, gradients, two moments, and the outputs of its layers.
 //!
+//! Further lines are of pictures with a class for each pixel: held-out predictions, predictions, metrics and `best_of` of four
+//! networks, as the number of pixels grows. What is kept of predictions grows to a limit, and metrics keep none.
+//!
 //! glibc's allocator keeps freed tensors, and the larger ones for longer. The processes are started with a
 //! setting that prevents this, so that resident memory is memory in use.
 use candle_core::{DType, Device, Tensor};
@@ -21,9 +24,11 @@ use candle_ensemble::{
 };
 use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};
 use perceptron::layers;
+use pictures::Pictures;
 use std::{fs, process::Command};
 
 mod perceptron;
+mod pictures;
 
 /// 512·720 + 9·720² + 720·10 weights, with biases 5.05 million parameters.
 const DEEP: [usize; 12] = [512, 720, 720, 720, 720, 720, 720, 720, 720, 720, 720, 10];
@@ -32,6 +37,8 @@ const WIDE: [usize; 5] = [512, 2048, 1500, 600, 10];
 const ROWS: usize = 64;
 const BATCH: usize = 32;
 const MIB: f64 = 1024. * 1024.;
+/// The number of pictures.
+const PICTURES: usize = 128;
 
 fn widths(name: &str) -> &'static [usize] {
     match name.starts_with("wide") {
@@ -50,9 +57,29 @@ fn net(widths: &[usize], vb: VarBuilder<'_>) -> candle_core::Result<Sequential> 
 
 /// The peak resident memory of this process in MiB; 0 where the system does not report it.
 fn peak() -> f64 {
+    memory("VmHWM:")
+}
+
+/// A line of what the system reports of this process, in MiB.
+fn memory(name: &str) -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or_default() / 1024.
+}
+
+/// Works on pictures of this side, and prints the growth of the peak in MiB.
+fn of_pictures(work: &str, side: usize) -> Result<()> {
+    let pictures = Pictures { rows: PICTURES, side };
+    let growth = pictures::run(work, &pictures, |work| {
+        // Linux sets the peak to what is in use.
+        let path = "/proc/self/clear_refs";
+        fs::write(path, "5").map_err(|source| Error::Io { path: path.into(), source })?;
+        let before = memory("VmRSS:");
+        work()?;
+        Ok(peak() - before)
+    })?;
+    println!("{growth}");
+    Ok(())
 }
 
 /// Builds the members, and prints the growth of the peak in MiB.
@@ -81,9 +108,14 @@ fn build<N: Network + 'static>(
 
 /// The growth of the peak of a build in a process of its own, in MiB.
 fn measured(network: &str, members: usize, workers: usize, often: &str) -> f64 {
+    in_a_process(&["--case", network, &members.to_string(), &workers.to_string(), often])
+}
+
+/// What this program prints with these arguments, in a process of its own.
+fn in_a_process(args: &[&str]) -> f64 {
     let own = std::env::current_exe().expect("this program has a path");
     let mut child = Command::new(own);
-    child.args(["--case", network, &members.to_string(), &workers.to_string(), often]);
+    child.args(args);
     let output = child.env("MALLOC_MMAP_THRESHOLD_", "131072").output().expect("this program runs again");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
@@ -102,8 +134,21 @@ fn main() -> Result<()> {
             false => build(widths, net, members, workers, checkpoints),
         };
     }
+    if let [_, case, work, side] = &args[..]
+        && case == "--pictures"
+    {
+        return of_pictures(work, side.parse().expect("a number"));
+    }
     // `cargo test` only checks that the benchmark runs.
-    let members = if args.iter().any(|arg| arg == "--bench") { 100 } else { 2 };
+    let whole = args.iter().any(|arg| arg == "--bench");
+    let sides: &[usize] = if whole { &[32, 64, 128, 256] } else { &[16] };
+    println!("{PICTURES} pictures, 3 classes, 4 networks: growth of the peak in MiB");
+    for work in pictures::WORK {
+        let peak = |side: &usize| in_a_process(&["--pictures", work, &side.to_string()]);
+        let peaks = sides.iter().map(|side| format!("{side} × {side}: {:.0}", peak(side)));
+        println!("  {work}: {}", peaks.collect::<Vec<_>>().join(", "));
+    }
+    let members = if whole { 100 } else { 2 };
     for network in ["deep", "wide"] {
         let numbers: usize = widths(network).windows(2).map(|w| (w[0] + 1) * w[1]).sum();
         let (state, training) = ((3 * 4 * numbers) as f64 / MIB, measured(network, 1, 1, "never"));

@@ -17,7 +17,7 @@ use crate::{
     ensemble::Ensemble,
     network::Scale,
     predictions::{
-        kept::Kept,
+        kept::{Kept, MOST_NUMBERS},
         live::{flat_inputs, Constructor, LiveSlots},
         passes::{Passes, Source, ROWS},
         unseen::{rows_not_in, Unseen},
@@ -30,7 +30,7 @@ use crate::{
     Error, HeldOut, Member, Result, Rows, Seed,
 };
 use candle_core::{DType, Device, Tensor};
-use std::sync::OnceLock;
+use std::{ops::Range, sync::OnceLock};
 
 /// The trained members of a plan, with the learner and the data that they come from.
 ///
@@ -320,7 +320,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     }
 
     /// Passes over rows, of [`ROWS`] rows at most.
-    fn passes<'s>(&'s self, source: Source<'s>) -> Passes<'s> {
+    pub(crate) fn passes<'s>(&'s self, source: Source<'s>) -> Passes<'s> {
         Passes::new(source, ROWS, &self.device).limited((self.data.task(), self.data.positions()))
     }
 
@@ -329,28 +329,18 @@ impl<'a, L: Learner> Pool<'a, L> {
         build()?.workers(Some(Box::new(build))).predict(passes, scale)
     }
 
-    /// The prediction of each slot for the rows of these passes, `(S, N, C)`.
-    pub(crate) fn predict_passes(&self, passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
-        self.predict_members(&self.members, passes, scale)
-    }
-
-    /// What is kept of the predictions of each slot for the rows at these places in a list of rows of a data set,
-    /// `(S, n, C)`. No more than the predictions of a pass is held beside.
+    /// What `keep` keeps of the predictions of each slot in each pass, `(S, n, C)`. It is told the places of the rows of the
+    /// pass among all rows. No more than the predictions of some passes is held beside.
     pub(crate) fn predict_kept(
         &self,
-        (data, list): (&dyn Dataset, &[u32]),
-        places: &[u32],
-        kept: &Kept,
+        passes: &Passes<'_>,
+        scale: Scale,
+        keep: impl Fn(Range<usize>, Predictions) -> Result<Predictions>,
     ) -> Result<Predictions> {
-        let rows: Rows = places.iter().filter_map(|place| list.get(*place as usize).copied()).collect();
-        let passes = self.passes(Source::Rows(data, &rows));
         let build = || LiveSlots::build(&self.members, self.learner, self.data, &self.device);
-        let workers_of = build()?;
-        let workers = workers_of.workers(Some(Box::new(build)));
-        workers.predict_with(&passes, Scale::Probability, |pass, predicted| {
-            let of_pass = places.get(pass.start..pass.start + pass.inputs.rows()).unwrap_or_default();
-            kept.select_all(of_pass, predicted)
-        })
+        let live = build()?;
+        let workers = live.workers(Some(Box::new(build)));
+        workers.predict_with(passes, scale, |pass, predicted| keep(pass.places(), predicted))
     }
 
     /// The prediction of each slot for these rows of a data set, `(S, R, C)`.
@@ -382,7 +372,8 @@ impl<'a, L: Learner> Pool<'a, L> {
         let dtype = if self.learner.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
         let slots = slots(&self.members);
         let all: Rows = (0..self.data.rows() as u32).collect();
-        let kept = Kept::of(self.data, &all, slots.len(), &self.device, self.seed)?;
+        let of_slot = MOST_NUMBERS / slots.len().max(1);
+        let kept = Kept::of(self.data, &all, of_slot, &self.device, self.seed)?;
         let rows = kept.len();
         let mut sums: Vec<_> = slots.iter().map(|_| (None::<Tensor>, vec![0f32; rows])).collect();
         let members = self.members.iter().filter(|m| !m.record.refit).collect();

@@ -11,6 +11,7 @@ mod common;
 mod conformance;
 mod corpus;
 mod diagnosing;
+mod diagnosing_positions;
 mod distilling;
 mod distributions;
 mod ensembles;
