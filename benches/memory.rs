@@ -12,6 +12,9 @@
 //! A network of the library's layers needs no such tensors. A line for each network compares its training with
 //! what cannot be done without, and 10 % on top: weights, gradients, two moments, and the outputs of its layers.
 //!
+//! Further lines are of pictures with a class for each pixel: held-out predictions, predictions, metrics and `best_of` of four
+//! networks, as the number of pixels grows. What is kept of predictions grows to a limit, and metrics keep none.
+//!
 //! glibc's allocator keeps freed tensors, and the larger ones for longer. The processes are started with a
 //! setting that prevents this, so that resident memory is memory in use.
 use candle_core::{DType, Device, Tensor};
@@ -21,9 +24,11 @@ use candle_ensemble::{
 };
 use candle_nn::{linear, seq, Activation, Sequential, VarBuilder};
 use perceptron::layers;
+use pictures::Pictures;
 
 mod own_process;
 mod perceptron;
+mod pictures;
 
 /// 512·720 + 9·720² + 720·10 weights, with biases 5.05 million parameters.
 const DEEP: [usize; 12] = [512, 720, 720, 720, 720, 720, 720, 720, 720, 720, 720, 10];
@@ -32,6 +37,8 @@ const WIDE: [usize; 5] = [512, 2048, 1500, 600, 10];
 const ROWS: usize = 64;
 const BATCH: usize = 32;
 const MIB: f64 = 1024. * 1024.;
+/// The number of pictures.
+const PICTURES: usize = 128;
 
 fn widths(name: &str) -> &'static [usize] {
     match name.starts_with("wide") {
@@ -46,6 +53,14 @@ fn net(widths: &[usize], vb: VarBuilder<'_>) -> candle_core::Result<Sequential> 
         let net = net.add(linear(w[0], w[1], vb.pp(i))?);
         Ok(if w[1] == 10 { net } else { net.add(Activation::Relu) })
     })
+}
+
+/// Works on pictures of this side, and prints the growth of the peak in MiB.
+fn of_pictures(work: &str, side: usize) -> Result<()> {
+    let pictures = Pictures { rows: PICTURES, side };
+    let growth = pictures::run(work, &pictures, |work| Ok(own_process::growth_and_seconds(work).0))?;
+    println!("{growth}");
+    Ok(())
 }
 
 /// Builds the members, and prints the growth of the peak in MiB.
@@ -84,6 +99,16 @@ fn main() -> Result<()> {
             true => build(widths, layers, members, workers, checkpoints),
             false => build(widths, net, members, workers, checkpoints),
         };
+    }
+    if let Some([work, side]) = own_process::case().as_deref() {
+        return of_pictures(work, side.parse().expect("a number"));
+    }
+    let sides: &[usize] = if own_process::measured() { &[32, 64, 128, 256] } else { &[16] };
+    println!("{PICTURES} pictures, 3 classes, 4 networks: growth of the peak in MiB");
+    for work in pictures::WORK {
+        let peak = |side: &usize| own_process::run(&[work.to_owned(), side.to_string()])[0];
+        let peaks = sides.iter().map(|side| format!("{side} × {side}: {:.0}", peak(side)));
+        println!("  {work}: {}", peaks.collect::<Vec<_>>().join(", "));
     }
     let members = if own_process::measured() { 100 } else { 2 };
     for network in ["deep", "wide"] {

@@ -1,4 +1,5 @@
-//! What running averages allocate: nothing that grows with the network, after the first push.
+//! What is allocated: by running averages nothing that grows with the network, after the first push; by predictions of rows
+//! with many positions no more than for a pass, beside what is kept.
 use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     weights::{Average, Ema, NamedTensors, Swa, Weights},
@@ -7,22 +8,36 @@ use candle_ensemble::{
 use candle_nn::VarMap;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        Mutex, PoisonError,
+    },
 };
 
-/// Counts the bytes that all threads ask for.
+#[path = "../benches/pictures/mod.rs"]
+#[allow(dead_code)]
+mod pictures;
+
+/// Counts the bytes that all threads ask for, those in use, and the most that were in use at a time.
 struct Counting;
 
 static BYTES: AtomicUsize = AtomicUsize::new(0);
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+/// The counts are of one test at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 // SAFETY: The system's allocator does the work; the default methods call these two.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        let in_use = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(in_use, Ordering::Relaxed);
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -67,6 +82,7 @@ fn check<N: NamedTensors>(name: &str, network: &N, mut push: impl FnMut(&N) -> R
 
 #[test]
 fn a_push_allocates_nothing_after_the_first() -> Result<()> {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let weights = network()?;
     let (mut swa, mut ema, mut mean) = (Swa::new(), Ema::new(0.9)?, Average::new());
     check("SWA", &weights, |network| swa.push(network))?;
@@ -77,4 +93,34 @@ fn a_push_allocates_nothing_after_the_first() -> Result<()> {
     candle_nn::linear(1 << 10, 1 << 10, vars.pp("layer"))?;
     let mut swa = Swa::new();
     check("SWA of a map", &map, |network| swa.push(network))
+}
+
+/// The most bytes that work on so many pictures of this side has in use at a time.
+fn peak(work: &str, rows: usize, side: usize) -> Result<usize> {
+    pictures::run(work, &pictures::Pictures { rows, side }, |work| {
+        let before = IN_USE.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        work()?;
+        Ok(PEAK.load(Ordering::Relaxed) - before)
+    })
+}
+
+/// Metrics of three times as many pictures take no more, and predictions their classes alone.
+#[test]
+fn predictions_at_many_positions_hold_a_pass_and_what_is_kept() -> Result<()> {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let (side, few, many) = (64, 96, 288);
+    let more_pixels = (many - few) * side * side;
+    let [few_metrics, many_metrics] = [peak("metrics", few, side)?, peak("metrics", many, side)?];
+    assert!(many_metrics < few_metrics + few_metrics / 5, "{few_metrics} {many_metrics}");
+    // A larger picture makes a smaller pass.
+    let larger = peak("metrics", few / 2, 2 * side)?;
+    assert!(larger < 2 * few_metrics, "{few_metrics} {larger}");
+    let growth = |work: &str| {
+        Ok::<_, candle_ensemble::Error>(peak(work, many, side)?.saturating_sub(peak(work, few, side)?))
+    };
+    // The classes of each pass, and all of them in one tensor.
+    let predicted = growth("predict")?;
+    assert!(predicted < more_pixels * (4 + 4) * 11 / 10, "{predicted} of {more_pixels} pixels");
+    Ok(())
 }

@@ -7,10 +7,11 @@ use crate::{
     },
     evaluate::{RowTargets, TrainingSizeCurve, TrainingSizeReport},
     exec::Executor,
+    network::Scale,
     observe::{Observer, Silent},
     plan::{Plan, RunSpec, Settings},
     pool::Pool,
-    predictions::Predictions,
+    predictions::{passes::Source, scored_rows::ScoredRows, Predictions},
     store::{Checkpoints, EpochRecord},
     train::{Learner, Monitor, Trainer},
     Error, Member, Network, Result, Rows, Seed,
@@ -20,6 +21,8 @@ use std::path::PathBuf;
 
 /// The most validation rows whose predictions are looked at.
 const ROWS: usize = 1000;
+/// The most numbers among the predictions of a network for their positions, where rows have several.
+const NUMBERS: usize = 1 << 20;
 
 /// Examines a network and its data: measures what can be measured before a training, trains it several times, and
 /// diagnoses what it sees.
@@ -39,6 +42,11 @@ const ROWS: usize = 1000;
 /// proportion to the strata where it has strata. All runs train on the same rows and differ in their seeds. The validation
 /// rows are evaluated after each epoch; early stopping watches them, if the trainer has it. A run that diverges is a
 /// learning curve that ends in NaN, and not an error.
+///
+/// Rows with several positions, such as images with a class for each pixel, texts, and rows with several labels, are examined
+/// too. Rows stay whole: a row is what is split, drawn and counted, as its positions are alike. Losses and metrics are those
+/// of all positions; where a check looks at the target of a row, it is the share of each class among its positions, or each
+/// label. The predictions that tell how far the runs differ are those of some positions of each row, where there are many.
 ///
 /// The result depends on the trainer, the data, the parameters and the seed alone.
 ///
@@ -238,7 +246,6 @@ impl<'a, N: Network> Examination<'a, N> {
     /// number of it is NaN or infinite; when a run fails for another reason than that it diverges; when the observer stops
     /// it.
     pub fn run(self, seed: impl Into<Seed>) -> Result<Examined> {
-        self.data.positions().check_one("an examination")?;
         if self.runs == 0 {
             return Err(Error::invalid("the number of runs of an examination", "at least 1", 0));
         }
@@ -355,15 +362,23 @@ impl<'a, N: Network> Examination<'a, N> {
             return Ok(None);
         }
         let rows = split.test.get(..split.test.len().min(ROWS)).unwrap_or(&split.test);
-        let batch = self.data.batch(rows, &self.device)?;
+        let pool = Pool::new(members.to_vec(), trainer, self.data, self.device.clone(), (Rows::new(), seed))?;
         let task = self.data.task();
+        if !self.data.positions().is_one() {
+            let scored = ScoredRows::at_most(self.data, rows, NUMBERS)?;
+            let targets = RowTargets::classes(&scored.targets.to_vec1()?, task.width())?;
+            let passes = pool.passes(Source::Rows(self.data, rows));
+            let keep = |places, predicted| scored.select(places, predicted);
+            let predicted = not_finite(pool.predict_kept(&passes, Scale::Probability, keep))?;
+            return Ok(predicted.map(|predictions| (predictions, targets)));
+        }
+        let batch = self.data.batch(rows, &self.device)?;
         let targets = match task {
             Task::Classification { classes } => RowTargets::classes(&batch.targets.to_vec1()?, classes)?,
             Task::Regression { outputs } => {
                 RowTargets::values(&batch.targets.reshape((rows.len(), outputs))?)?
             }
         };
-        let pool = Pool::new(members.to_vec(), trainer, self.data, self.device.clone(), (Rows::new(), seed))?;
         // Weights that are finite may still predict what is not.
         Ok(not_finite(pool.predictions(batch.inputs))?.map(|predictions| (predictions, targets)))
     }

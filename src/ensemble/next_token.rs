@@ -13,15 +13,15 @@ use candle_core::Tensor;
 
 impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     /// The probabilities of the token that follows each of N texts, `(N, V)` for a vocabulary of V tokens, for an ensemble
-    /// of language models whose outputs are `(B, T, V)`. The members' distributions of the last position are combined; no
-    /// other position is.
+    /// of language models whose outputs are `(B, T, V)`. The members' distributions of the last position are made and
+    /// combined; those of no other position are.
     ///
     /// A loop that appends a token to the texts and calls this again generates text step by step. All texts of a call have
     /// the same length, and all members one vocabulary: a network with another number of classes is refused when it is
     /// trained. Each call computes the whole text again; networks that keep what they have computed are not used here.
     ///
     /// # Errors
-    /// When the ensemble is not one of classes at several positions, or the combiner reads inputs; as
+    /// When the ensemble is not one of classes at positions one after the other, or the combiner reads inputs; as
     /// [`predict`](Self::predict).
     ///
     /// ```

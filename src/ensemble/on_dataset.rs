@@ -6,10 +6,10 @@ use crate::{
     distribution::Mixture,
     ensemble::Ensemble,
     metrics::{ClassParts, Metric, MetricList, Metrics},
-    network::positions::Layout,
+    network::{positions::Layout, Scale},
     observe::{Observer, Silent},
     predictions::{
-        passes::{Passes, Source},
+        passes::{Pass, Passes, Source},
         scored_rows::ScoredRows,
     },
     uncertainty::{ClassUncertainty, ValueUncertainty},
@@ -191,6 +191,23 @@ impl<'a, N: Network, F: FittedCombiner> OnDataset<'a, N, F> {
                 all.metrics(list)
             }
         }
+    }
+
+    /// The predictions that are scored, `(P, C)`, of which no more than those of a pass are held beside.
+    pub(crate) fn predict_scored(&self, scored: &ScoredRows) -> Result<Tensor> {
+        self.with_passes(|passes| {
+            let keep =
+                |pass: &Pass, predicted, _: Option<&Layout>| scored.select_one(pass.places(), predicted);
+            Ok(self.ensemble.combined_as(passes, keep)?.0)
+        })
+    }
+
+    /// The same of each slot, `(S, P, C)`.
+    pub(crate) fn members_scored(&self, scored: &ScoredRows) -> Result<Tensor> {
+        self.with_passes(|passes| {
+            let keep = |pass: &Pass, predicted| scored.select(pass.places(), predicted);
+            Ok(self.ensemble.workers().predict_with(passes, Scale::Probability, keep)?.values().clone())
+        })
     }
 
     /// Gives the predictions of each batch, at all positions that have a target, to `take`.

@@ -36,7 +36,7 @@ const FOLDS: usize = 5;
 ///
 /// Use it to look at one pool; a [`Study`](crate::evaluate::Study) compares strategies over repeated trainings. The
 /// held-out scores of bagged members are on different rows for each member, so small differences between them mean
-/// nothing.
+/// nothing. Of test rows with many positions, the same number of positions of each row is scored, as in a study.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -222,28 +222,22 @@ impl TestTable {
         let (_, _, device) = pool.parts();
         let passes =
             Passes::new(Source::Rows(test, &rows), ROWS, device).limited((test.task(), test.positions()));
+        let keep = |places, predicted| scored.select(places, predicted);
         let (mut values, mut seconds) = (vec![], vec![]);
         for slot in 0..pool.slots() {
             let one = pool.select_slots(&[slot])?;
             let started = Instant::now();
-            let predicted = one.predict_passes(&passes, Scale::Probability)?.to_device(&Device::Cpu)?;
-            values.push(scored.kept_of(predicted)?);
+            values.push(one.predict_kept(&passes, Scale::Probability, keep)?.to_device(&Device::Cpu)?);
             seconds.push(started.elapsed().as_secs_f64());
         }
         let tables: Vec<&Tensor> = values.iter().map(Predictions::values).collect();
         let all = Predictions::new(Tensor::cat(&tables, 0)?, test.task())?.with_names(pool.names())?;
-        let logs = pool.predict_passes(&passes, Scale::LogProbability)?.to_device(&Device::Cpu)?;
+        let logs = pool.predict_kept(&passes, Scale::LogProbability, keep)?.to_device(&Device::Cpu)?;
         let inputs = match test.positions() {
             Positions::One => Some(flat_inputs(test, &rows, &Device::Cpu)?),
             _ => None,
         };
-        Ok(Self {
-            predictions: all,
-            logs: scored.kept_of(logs)?.with_names(pool.names())?,
-            inputs,
-            scored,
-            seconds,
-        })
+        Ok(Self { predictions: all, logs: logs.with_names(pool.names())?, inputs, scored, seconds })
     }
 
     /// The metric of combined predictions, `(N, C)`.

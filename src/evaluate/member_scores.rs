@@ -1,6 +1,11 @@
 //! A metric of each member of a pool on some rows.
 use crate::{
-    data::Dataset, metrics::Metric, predictions::scored_rows::ScoredRows, train::Learner, Pool, Result,
+    data::Dataset,
+    metrics::Metric,
+    network::Scale,
+    predictions::{passes::Source, scored_rows::ScoredRows},
+    train::Learner,
+    Pool, Result,
 };
 use candle_core::Device;
 
@@ -13,7 +18,9 @@ pub(super) fn member_scores<L: Learner>(
     metric: &Metric,
 ) -> Result<Vec<f64>> {
     let scored = ScoredRows::read(data, rows)?;
-    let predictions = scored.kept_of(pool.predict_rows(data, rows)?.to_device(&Device::Cpu)?)?;
+    let passes = pool.passes(Source::Rows(data, rows));
+    let keep = |places, predicted| scored.select(places, predicted);
+    let predictions = pool.predict_kept(&passes, Scale::Probability, keep)?.to_device(&Device::Cpu)?;
     let score = |slot: usize| {
         let predicted = predictions.values().get(slot)?;
         metric.compute(&predicted, &scored.targets_like(&predicted)?, scored.weights.as_deref())

@@ -24,7 +24,7 @@ use crate::{
     remedy::{propose, Proposal, Setup, Start},
     store::EpochRecord,
     train::{signature, Learner, RangeTest, RangeTestReport, Trainer},
-    Ensemble, Error, Member, Network, Result, Rows, Seed,
+    Error, Member, Network, Result, Rows, Seed,
 };
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -289,18 +289,21 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
             Some(ensemble) => ensemble,
             None => return Ok(trained),
         };
-        let Some(predicted) = not_finite(predict(&ensemble, &split.valid))? else { return Ok(trained) };
+        let Some(predicted) = not_finite(ensemble.on(&split.valid).predict_scored(&split.rows.scored()))?
+        else {
+            return Ok(trained);
+        };
         trained.scores = split.rows.scores(&split.rows.in_units(&predicted)?)?;
         check_range(self.metric(), trained.scores.first().copied().unwrap_or(f64::NAN))?;
         if is_several_runs(setup) {
-            let members = ensemble.on(&split.valid).member_predictions()?;
+            let members = ensemble.on(&split.valid).members_scored(&split.rows.scored())?;
             for member in 0..members.dim(0)? {
                 let scores = split.rows.scores(&split.rows.in_units(&members.get(member)?)?)?;
                 trained.members.extend(scores);
             }
         }
         if job.split == 0 {
-            let rows = Tensor::new(some_rows(split.valid.rows()), &Device::Cpu)?;
+            let rows = Tensor::new(some_rows(predicted.dim(0)?), &Device::Cpu)?;
             let some = predicted.to_device(&Device::Cpu)?.index_select(&rows, 0)?;
             trained.predicted = Some(some.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1()?);
         }
@@ -334,7 +337,7 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
     /// What the runs on the first split predict for some of its validation rows, and the targets.
     fn predictions(&self, runs: &[&Trained]) -> Result<Option<(Predictions, RowTargets)>> {
         let Some(split) = self.splits.first() else { return Ok(None) };
-        let rows = some_rows(split.valid.rows());
+        let rows = some_rows(split.rows.targets().dim(0)?);
         let predicted: Vec<&Vec<f32>> = runs.iter().filter_map(|run| run.predicted.as_ref()).collect();
         if predicted.is_empty() {
             return Ok(None);
@@ -342,10 +345,16 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
         let (task, count) = (self.view.task(), rows.len());
         let all: Vec<f32> = predicted.iter().flat_map(|values| values.iter().copied()).collect();
         let values = Tensor::from_vec(all, (predicted.len(), count, task.width()), &Device::Cpu)?;
-        let batch = split.valid.batch(&rows, &Device::Cpu)?;
         let targets = match task {
-            Task::Classification { classes } => RowTargets::classes(&batch.targets.to_vec1()?, classes)?,
-            Task::Regression { outputs } => RowTargets::values(&batch.targets.reshape((count, outputs))?)?,
+            Task::Classification { classes } => {
+                let all = split.rows.targets().to_vec1::<u32>()?;
+                let some: Vec<u32> = rows.iter().filter_map(|row| all.get(*row as usize).copied()).collect();
+                RowTargets::classes(&some, classes)?
+            }
+            Task::Regression { outputs } => {
+                let batch = split.valid.batch(&rows, &Device::Cpu)?;
+                RowTargets::values(&batch.targets.reshape((count, outputs))?)?
+            }
         };
         Ok(Some((Predictions::new(values, task)?, targets)))
     }
@@ -572,7 +581,7 @@ fn no_model(rows: &TestRows, task: Task) -> Result<Vec<f64>> {
     Ok(rows.scores(&constant).unwrap_or_else(|_| vec![f64::NAN; rows.metrics().metrics().len()]))
 }
 
-/// Evenly spaced rows, at most a number of them.
+/// Evenly spaced rows, or positions of rows, at most a number of them.
 fn some_rows(rows: usize) -> Rows {
     let count = rows.min(ROWS);
     (0..count).map(|i| (i * rows / count) as u32).collect()
@@ -582,17 +591,6 @@ fn some_rows(rows: usize) -> Rows {
 fn features(view: &View<'_>) -> Result<Option<usize>> {
     let batch = view.batch(&[0], &Device::Cpu)?;
     Ok(batch.inputs.only().ok().and_then(|inputs| inputs.dims2().ok()).map(|(_, columns)| columns))
-}
-
-/// What an ensemble predicts for a data set: probabilities or values.
-pub(super) fn predict<N: Network, F: crate::combine::FittedCombiner>(
-    ensemble: &Ensemble<N, F>,
-    data: &dyn Dataset,
-) -> Result<Tensor> {
-    match data.task() {
-        Task::Classification { .. } => ensemble.on(data).predict_proba(),
-        Task::Regression { .. } => ensemble.on(data).predict(),
-    }
 }
 
 impl<'a, N: Network> Improve<'a, N> {

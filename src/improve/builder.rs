@@ -48,6 +48,9 @@ use std::path::PathBuf;
 /// rows. The gain on the validation rows is not: of many remedies, the one that was kept is likelier to have
 /// been lucky.
 ///
+/// Rows with several positions stay whole: splits and intervals are of rows, and metrics of their positions, of which some of
+/// each row are drawn where there are many. A remedy that is not for positions is refused.
+///
 /// Use it for a network that performs badly, or to see whether it does. It needs enough rows for splits of
 /// which a fifth is validation rows, a few hundred or more. Do not use it to search a large space of
 /// settings: it tries what fits the diagnosis, and a few values of it.
@@ -369,7 +372,6 @@ impl<'a, N: Network> Improve<'a, N> {
 
     /// Checks the parameters.
     pub(super) fn check(&self) -> Result<()> {
-        self.data.positions().check_one("an improvement")?;
         if let TestShare::Share(share) = self.test {
             check::share("the share of test rows", share)?;
         }

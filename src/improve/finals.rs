@@ -7,7 +7,7 @@ use crate::{
         over_rows::{Resampled, Units},
         test_rows::TestRows,
     },
-    improve::{bench::predict, layout, together::Together, FinalScores, Improve, Spent},
+    improve::{layout, together::Together, FinalScores, Improve, Spent},
     metrics::{Metric, MetricList},
     plan::Plan,
     remedy::Setup,
@@ -51,10 +51,10 @@ impl<'v> FinalRows<'v> {
     }
 
     /// The gain from one setup to another in the first metric, positive for better, with its percentile
-    /// interval: a bootstrap over the test rows (over whole groups, where there are groups) and over the
-    /// runs, which are paired by their seeds. `None` if no pair of runs is left that did not diverge.
+    /// interval: a bootstrap over the test rows (over whole groups, where there are groups, and with all
+    /// positions of a row) and over the runs, which are paired by their seeds. `None` if no pair of runs is left that did not diverge.
     pub(super) fn gain(&self, from: &Final, to: &Final, seed: Seed) -> Result<Option<Interval>> {
-        let units = Units::new(self.view.rows(), self.view.groups(), seed);
+        let units = Units::new(self.rows.targets().dim(0)?, self.rows.groups(), seed);
         let pairs = from.predictions.iter().zip(&to.predictions);
         let pairs = pairs.filter_map(|(from, to)| Some((from.as_ref()?, to.as_ref()?)));
         let of = |predicted| Resampled::new(&self.rows, &units, predicted);
@@ -140,7 +140,9 @@ impl<N: Network> Improve<'_, N> {
                 Some(members) => {
                     let pool = self.pool(members.clone(), self.trainer, view, plan)?;
                     let ensemble = not_finite(Together::of(setup)?.ensemble(&pool))?;
-                    let predicted = ensemble.map(|ensemble| not_finite(predict(&ensemble, rows.view)));
+                    let predicted = ensemble.map(|ensemble| {
+                        not_finite(ensemble.on(rows.view).predict_scored(&rows.rows.scored()))
+                    });
                     predicted.transpose()?.flatten()
                 }
                 None => None,

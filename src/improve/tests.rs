@@ -1,6 +1,5 @@
 //! Tests of what surrounds the loop: layouts, combinations, decisions and final scores.
 use super::{
-    bench::predict,
     decide::{ByRule, Choice, Decide},
     decisions::Decisions,
     finals::{Final, FinalRows},
@@ -88,7 +87,9 @@ fn every_kind_of_combination_predicts() {
         let plan = layout::plan(&setup, &trainer, &view, (&all, &[]), Seed::from(2)).unwrap();
         let pool = train(&trainer, &view, &plan);
         match together.ensemble(&pool) {
-            Ok(ensemble) => assert_eq!(predict(&ensemble, &view).unwrap().dims(), [24, 2], "{combination}"),
+            Ok(ensemble) => {
+                assert_eq!(ensemble.on(&view).predict_proba().unwrap().dims(), [24, 2], "{combination}");
+            }
             // Networks that were trained apart may not be averaged.
             Err(e) => assert!(combination == "average-weights" && e.to_string().contains("barrier"), "{e}"),
         }

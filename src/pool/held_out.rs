@@ -1,7 +1,13 @@
 //! Predictions of members for rows that did not shape them.
 use crate::{
     pool::{slots, Pool},
-    predictions::{kept::Kept, live::flat_inputs, passes::Source, unseen::Unseen, Predictions},
+    predictions::{
+        kept::{Kept, MOST_NUMBERS},
+        live::flat_inputs,
+        passes::Source,
+        unseen::Unseen,
+        Predictions,
+    },
     train::Learner,
     HeldOut, Result, Rows,
 };
@@ -33,7 +39,8 @@ impl<L: Learner> Pool<'_, L> {
         let dtype = if self.learner.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
         let slots = slots(&self.members);
         let all: Rows = (0..self.data.rows() as u32).collect();
-        let kept = Kept::of(self.data, &all, slots.len(), &self.device, self.seed)?;
+        let of_slot = MOST_NUMBERS / slots.len().max(1);
+        let kept = Kept::of(self.data, &all, of_slot, &self.device, self.seed)?;
         let rows = kept.len();
         let mut sums: Vec<_> = slots.iter().map(|_| (None::<Tensor>, vec![0f32; rows])).collect();
         let members = self.members.iter().filter(|m| !m.record.refit).collect();

@@ -5,7 +5,6 @@ use crate::{
     network::Scale,
     pool::Pool,
     predictions::{
-        kept::Kept,
         live::LiveSlots,
         passes::{Passes, Source, ROWS},
         Predictions,
@@ -14,6 +13,7 @@ use crate::{
     train::Learner,
     Member, Result, Rows,
 };
+use std::ops::Range;
 
 impl<L: Learner> Pool<'_, L> {
     /// The prediction of each slot for any inputs: `(S, N, C)`, for S slots, N rows and C classes or outputs.
@@ -89,7 +89,7 @@ impl<L: Learner> Pool<'_, L> {
     }
 
     /// Passes over rows, of [`ROWS`] rows at most.
-    pub(super) fn passes<'s>(&'s self, source: Source<'s>) -> Passes<'s> {
+    pub(crate) fn passes<'s>(&'s self, source: Source<'s>) -> Passes<'s> {
         Passes::new(source, ROWS, &self.device).limited((self.data.task(), self.data.positions()))
     }
 
@@ -98,28 +98,18 @@ impl<L: Learner> Pool<'_, L> {
         build()?.workers(Some(Box::new(build))).predict(passes, scale)
     }
 
-    /// The prediction of each slot for the rows of these passes, `(S, N, C)`.
-    pub(crate) fn predict_passes(&self, passes: &Passes<'_>, scale: Scale) -> Result<Predictions> {
-        self.predict_members(&self.members, passes, scale)
-    }
-
-    /// What is kept of the predictions of each slot for the rows at these places in a list of rows of a data set,
-    /// `(S, n, C)`. No more than the predictions of a pass is held beside.
+    /// What `keep` keeps of the predictions of each slot in each pass, `(S, n, C)`. It is told the places of the rows of the
+    /// pass among all rows. No more than the predictions of some passes is held beside.
     pub(crate) fn predict_kept(
         &self,
-        (data, list): (&dyn Dataset, &[u32]),
-        places: &[u32],
-        kept: &Kept,
+        passes: &Passes<'_>,
+        scale: Scale,
+        keep: impl Fn(Range<usize>, Predictions) -> Result<Predictions>,
     ) -> Result<Predictions> {
-        let rows: Rows = places.iter().filter_map(|place| list.get(*place as usize).copied()).collect();
-        let passes = self.passes(Source::Rows(data, &rows));
         let build = || LiveSlots::build(&self.members, self.learner, self.data, &self.device);
-        let workers_of = build()?;
-        let workers = workers_of.workers(Some(Box::new(build)));
-        workers.predict_with(&passes, Scale::Probability, |pass, predicted| {
-            let of_pass = places.get(pass.start..pass.start + pass.inputs.rows()).unwrap_or_default();
-            kept.select_all(of_pass, predicted)
-        })
+        let live = build()?;
+        let workers = live.workers(Some(Box::new(build)));
+        workers.predict_with(passes, scale, |pass, predicted| keep(pass.places(), predicted))
     }
 
     /// The prediction of each slot for these rows of a data set, `(S, R, C)`.

@@ -8,8 +8,8 @@ use crate::{
 use candle_core::{Device, Tensor};
 use std::borrow::Cow;
 
-/// The most numbers that the held-out predictions of positions may have: 256 MB of f32.
-const MOST_NUMBERS: usize = 1 << 26;
+/// The most numbers that the predictions of all slots for positions may have: 256 MB of f32.
+pub(crate) const MOST_NUMBERS: usize = 1 << 26;
 
 /// Rows whose targets are read at a time.
 const READ_ROWS: usize = 256;
@@ -37,20 +37,21 @@ pub(crate) struct KeptPositions {
 }
 
 impl Kept {
-    /// These rows of a data set, or as many of their positions as memory allows for this number of slots. Positions of the
-    /// ignored class are never kept. From here on, rows are numbered by their places in this list.
+    /// These rows of a data set, or as many of their positions as the predictions of one slot may be numbers, but one of each
+    /// row at least. Positions of the ignored class are never kept. From here on, rows are numbered by their places in this
+    /// list.
     pub(crate) fn of(
         data: &dyn Dataset,
         rows: &[u32],
-        slots: usize,
+        numbers: usize,
         device: &Device,
         seed: Seed,
     ) -> Result<Self> {
         match data.positions() {
             Positions::One => Ok(Self::Rows(rows.len())),
             _ => {
-                let numbers = slots.saturating_mul(data.task().width()).saturating_mul(rows.len());
-                let of_row = (MOST_NUMBERS / numbers.max(1)).max(1);
+                let of_one = data.task().width().saturating_mul(rows.len());
+                let of_row = (numbers / of_one.max(1)).max(1);
                 Ok(Self::Positions(KeptPositions::draw(data, rows, of_row, device, seed.child("positions"))?))
             }
         }
@@ -72,7 +73,7 @@ impl Kept {
         }
     }
 
-    /// Those of all slots' predictions for these rows that are kept, `(S, n, C)`.
+    /// Those of all slots' predictions for these rows that are kept, `(S, n, C)`, in the order of the rows.
     pub(crate) fn select_all(&self, rows: &[u32], predicted: Predictions) -> Result<Predictions> {
         match self {
             Self::Rows(_) => Ok(predicted),
@@ -132,7 +133,13 @@ impl KeptPositions {
         let mut kept =
             Self { per_row: 0, starts: vec![0], positions: vec![], targets: vec![], weights: vec![] };
         for rows in rows.chunks(READ_ROWS) {
-            let flat = FlatTargets::of(&data.batch_for(Purpose::Scoring, rows, device)?, data.positions())?;
+            let batch = data.batch_for(Purpose::Scoring, rows, device)?;
+            let Some(flat) = FlatTargets::of_some(&batch.targets, batch.weights.as_ref(), data.positions())?
+            else {
+                // Rows without a class.
+                kept.starts.extend(rows.iter().map(|_| kept.positions.len() as u32));
+                continue;
+            };
             if kept.per_row != 0 && kept.per_row != flat.per_row {
                 let must = format!("{}, as that of the rows before", kept.per_row);
                 return Err(crate::Error::invalid("the number of positions of a row", must, flat.per_row));
@@ -140,7 +147,13 @@ impl KeptPositions {
             kept.per_row = flat.per_row;
             kept.add(&flat, rows, of_row, seed)?;
         }
-        Ok(kept)
+        match kept.positions.is_empty() {
+            false => Ok(kept),
+            true => {
+                let must = "of another class than the ignored one at one position at least";
+                Err(crate::Error::invalid("the targets of the rows", must, "of no other class"))
+            }
+        }
     }
 
     fn add(&mut self, flat: &FlatTargets, rows: &[u32], of_row: usize, seed: Seed) -> Result<()> {
@@ -182,7 +195,13 @@ impl KeptPositions {
     }
 
     /// The targets of the positions at these places, of these rows of a data set with so many rows.
-    fn targets(&self, places: &[u32], rows: &[u32], total: usize, device: &Device) -> Result<Targets> {
+    pub(crate) fn targets(
+        &self,
+        places: &[u32],
+        rows: &[u32],
+        total: usize,
+        device: &Device,
+    ) -> Result<Targets> {
         let all: Rows = (0u32..).zip(rows).flat_map(|(at, row)| self.range(at).map(move |_| *row)).collect();
         let pick =
             |numbers: &[u32]| -> Vec<u32> { places.iter().map(|place| numbers[*place as usize]).collect() };

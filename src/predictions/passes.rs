@@ -1,6 +1,9 @@
 //! Passes over the rows of tensors or of a data set, batch by batch.
 use crate::{
-    data::{positions::FlatTargets, Dataset, Inputs, Positions, Purpose, Task},
+    data::{
+        positions::{pass_rows, FlatTargets},
+        Dataset, Inputs, Positions, Purpose, Task,
+    },
     kernels::finite::bad_rows,
     observe::{Event, Flow, Observer, Silent},
     predictions::workers::Workers,
@@ -8,13 +11,10 @@ use crate::{
     Error, Result,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 /// The rows of a pass, where nothing else is said.
 pub(crate) const ROWS: usize = 1024;
-
-/// The most numbers that the networks put out in a pass over rows with several positions, where nothing else is said.
-const MOST_NUMBERS: usize = 1 << 20;
 
 /// Where the rows come from.
 #[derive(Clone, Copy)]
@@ -73,11 +73,18 @@ pub(crate) struct Pass {
 }
 
 impl Pass {
-    /// The targets and the weights of the positions of its rows, if it has targets. With one position a row, they are those
-    /// of the rows.
+    /// The places of its rows among all rows of the passes.
+    pub(crate) fn places(&self) -> Range<usize> {
+        self.start..self.start + self.inputs.rows()
+    }
+
+    /// The targets and the weights of the positions of its rows, if it has targets and one of them has a class. With one
+    /// position a row, they are those of the rows.
     pub(crate) fn positions(&self, positions: Positions) -> Result<Option<FlatTargets>> {
-        let Some(targets) = &self.targets else { return Ok(None) };
-        FlatTargets::new(targets, self.weights.as_ref(), positions).map(Some)
+        match &self.targets {
+            None => Ok(None),
+            Some(targets) => FlatTargets::of_some(targets, self.weights.as_ref(), positions),
+        }
     }
 }
 
@@ -100,21 +107,8 @@ impl<'a> Passes<'a> {
     }
 
     /// With fewer rows in a pass where rows have many positions, so that the outputs of a pass stay small.
-    pub(crate) fn limited(self, (task, positions): (Task, Positions)) -> Self {
-        let Positions::Many { .. } = positions else { return self };
-        // Rows that cannot be read are an error of the pass that reads them.
-        let Ok(first) = self.source.first() else { return self };
-        let numbers = first.tensors().iter().map(|tensor| {
-            let channels = match *tensor.dims() {
-                [_, channels, _, _, ..] => channels,
-                [_, _, features] => features,
-                _ => 1,
-            };
-            let all = tensor.elem_count();
-            all.max((all / channels.max(1)).saturating_mul(task.width()))
-        });
-        let of_row = numbers.max().unwrap_or_default().max(1);
-        Self { size: self.size.min((MOST_NUMBERS / of_row).max(1)), ..self }
+    pub(crate) fn limited(self, kind: (Task, Positions)) -> Self {
+        Self { size: pass_rows(self.size, kind, || self.source.first()), ..self }
     }
 
     pub(crate) fn allow_nan(self, allow_nan: bool) -> Self {

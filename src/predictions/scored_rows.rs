@@ -1,16 +1,20 @@
-//! The targets and the weights of rows on which predictions are scored, of all their positions where they have several.
+//! The targets and the weights of rows on which predictions are scored, of their positions where they have several.
 use crate::{
-    data::{positions::FlatTargets, Dataset},
-    predictions::Predictions,
+    data::Dataset,
+    predictions::{kept::Kept, Predictions, Targets},
     train::in_batches,
-    Error, Result, Rows,
+    Error, Result, Rows, Seed,
 };
 use candle_core::{DType, Device, Tensor};
+use std::ops::Range;
 
 /// Rows that are read at a time.
 const READ_ROWS: usize = 1024;
+/// The most numbers that the predictions of one slot for positions may have: 32 MB of f32.
+const MOST_NUMBERS: usize = 1 << 23;
 
-/// The targets of some rows of a data set, on the CPU. Each position that has a class is a row here.
+/// The targets of some rows of a data set, on the CPU. Each position that is scored is a row here: all that have a class, or
+/// the same number of each row, drawn at random, where their predictions would be many.
 pub(crate) struct ScoredRows {
     /// `(R,)` class ids, or `(R,)` or `(R, K)` values.
     pub(crate) targets: Tensor,
@@ -18,8 +22,8 @@ pub(crate) struct ScoredRows {
     pub(crate) weights: Option<Vec<f64>>,
     /// The groups of the rows. The positions of a row are a group where the data has no others.
     pub(crate) groups: Option<Vec<u32>>,
-    /// The numbers of the positions that have a class, where not all have one.
-    kept: Option<Rows>,
+    /// Which positions are scored.
+    kept: Kept,
 }
 
 impl ScoredRows {
@@ -28,55 +32,60 @@ impl ScoredRows {
     /// # Errors
     /// When there are no rows, or the data cannot be read.
     pub(crate) fn read(data: &dyn Dataset, rows: &[u32]) -> Result<Self> {
-        let one = data.positions().is_one();
-        let (mut targets, mut weights, mut kept, mut of_positions) = (vec![], vec![], vec![], Rows::new());
-        let mut positions = 0u32;
-        let batches = in_batches(data, rows.to_vec(), READ_ROWS, &Device::Cpu);
-        for (batch, rows) in batches.zip(rows.chunks(READ_ROWS)) {
-            let flat = FlatTargets::of(&batch?, data.positions())?;
-            if let Some(of_batch) = &flat.weights {
-                weights.extend(of_batch.to_dtype(DType::F64)?.to_vec1::<f64>()?);
-            }
-            if !one {
-                let count = (rows.len() * flat.per_row) as u32;
-                of_positions.extend(flat.rows(rows));
-                match &flat.kept {
-                    Some(some) => kept.extend(some.iter().map(|position| positions + position)),
-                    None => kept.extend(positions..positions + count),
-                }
-                positions += count;
-            }
-            targets.push(flat.targets);
-        }
-        if targets.is_empty() {
+        Self::at_most(data, rows, MOST_NUMBERS)
+    }
+
+    /// The same, where the predictions of one slot for positions may be so many numbers.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn at_most(data: &dyn Dataset, rows: &[u32], numbers: usize) -> Result<Self> {
+        if rows.is_empty() {
             return Err(Error::invalid("the number of rows to score", "at least 1", 0));
         }
-        let of_rows = if one { rows } else { &of_positions };
-        let group =
-            |groups: &[u32]| of_rows.iter().filter_map(|row| groups.get(*row as usize).copied()).collect();
-        let groups = match (data.groups(), one) {
-            (Some(groups), _) => Some(group(groups)),
-            (None, true) => None,
-            // The positions of a row are alike.
-            (None, false) => Some(of_positions.clone()),
+        let kept = Kept::of(data, rows, numbers, &Device::Cpu, Seed::from(0).child("scored rows"))?;
+        let groups_of = |rows: &[u32], groups: &[u32]| -> Vec<u32> {
+            rows.iter().filter_map(|row| groups.get(*row as usize).copied()).collect()
         };
+        if let Kept::Positions(positions) = &kept {
+            let all: Rows = (0..kept.len() as u32).collect();
+            let of = positions.targets(&all, rows, data.rows(), &Device::Cpu)?;
+            let Targets { targets, weights, rows: of_positions, .. } = of;
+            let weights = weights.map(|weights| weights.to_dtype(DType::F64)?.to_vec1());
+            // The positions of a row are alike.
+            let groups = data.groups().map(|groups| groups_of(&of_positions, groups)).or(Some(of_positions));
+            return Ok(Self { targets, weights: weights.transpose()?, groups, kept });
+        }
+        let (mut targets, mut weights) = (vec![], vec![]);
+        for batch in in_batches(data, rows.to_vec(), READ_ROWS, &Device::Cpu) {
+            let batch = batch?;
+            if let Some(of_batch) = &batch.weights {
+                weights.extend(of_batch.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+            }
+            targets.push(batch.targets);
+        }
         Ok(Self {
             targets: Tensor::cat(&targets, 0)?,
             weights: (!weights.is_empty()).then_some(weights),
-            groups,
-            kept: (kept.len() < positions as usize).then_some(kept),
+            groups: data.groups().map(|groups| groups_of(rows, groups)),
+            kept,
         })
     }
 
-    /// Of predictions for all positions of the rows those that have a class.
+    /// Of predictions of slots for the rows at these places, `(S, n, C)`, those that are scored.
     ///
     /// # Errors
     /// When candle fails.
-    pub(crate) fn kept_of(&self, predictions: Predictions) -> Result<Predictions> {
-        match &self.kept {
-            Some(kept) => Ok(predictions.select_rows(kept)?),
-            None => Ok(predictions),
-        }
+    pub(crate) fn select(&self, places: Range<usize>, predictions: Predictions) -> Result<Predictions> {
+        self.kept.select_all(&numbers(places), predictions)
+    }
+
+    /// The same for predictions `(n, C)`.
+    ///
+    /// # Errors
+    /// When candle fails.
+    pub(crate) fn select_one(&self, places: Range<usize>, predicted: Tensor) -> Result<Tensor> {
+        self.kept.select(&numbers(places), predicted)
     }
 
     /// The targets in the shape and the type of predictions of one slot: those of one output may be `(R,)`.
@@ -89,6 +98,10 @@ impl ScoredRows {
             false => Ok(self.targets.clone()),
         }
     }
+}
+
+fn numbers(places: Range<usize>) -> Rows {
+    places.map(|place| place as u32).collect()
 }
 
 #[cfg(test)]
@@ -108,10 +121,30 @@ mod tests {
         assert_eq!(scored.groups.as_deref().unwrap(), [2, 2, 2, 0, 0]);
         let values = Tensor::arange(0f32, 18., &Device::Cpu).unwrap().reshape((1, 6, 3)).unwrap();
         let predictions = Predictions::new(values, Task::Classification { classes: 3 }).unwrap();
-        let kept = scored.kept_of(predictions).unwrap();
+        let kept = scored.select(0..2, predictions).unwrap();
         let first: Vec<f32> =
             kept.values().narrow(2, 0, 1).unwrap().flatten_all().unwrap().to_vec1().unwrap();
         assert_eq!(first, [0., 3., 6., 9., 15.]);
+        // Of row 0 alone, which is the second of the list, the positions 0 and 2.
+        let values = Tensor::arange(0f32, 9., &Device::Cpu).unwrap().reshape((3, 3)).unwrap();
+        let kept = scored.select_one(1..2, values).unwrap();
+        assert_eq!(kept.to_vec2::<f32>().unwrap(), [[0., 1., 2.], [6., 7., 8.]]);
+    }
+
+    /// One position of each row, where there is room for no more.
+    #[test]
+    fn where_there_are_many_positions_the_same_number_of_each_row_is_drawn() {
+        let pixels =
+            Tensor::from_iter((0..400u32).map(|at| at % 2), &Device::Cpu).unwrap().reshape((4, 100)).unwrap();
+        let inputs = Tensor::zeros((4, 1), DType::F32, &Device::Cpu).unwrap();
+        let data = TensorDataset::dense(inputs, &pixels, None).unwrap();
+        let some = ScoredRows::at_most(&data, &[3, 1, 0], 2 * 3 * 7).unwrap();
+        assert_eq!(some.groups.as_deref().unwrap(), [[3; 7], [1; 7], [0; 7]].concat());
+        // The number of a position tells its class.
+        let numbers = Tensor::arange(0f32, 300., &Device::Cpu).unwrap().reshape((300, 1)).unwrap();
+        let kept = some.select_one(0..3, numbers).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let classes: Vec<u32> = kept.iter().map(|number| *number as u32 % 2).collect();
+        assert_eq!(some.targets.to_vec1::<u32>().unwrap(), classes);
     }
 
     #[test]
@@ -121,7 +154,7 @@ mod tests {
         let data = TensorDataset::regression(x, &y).unwrap();
         let scored = ScoredRows::read(&data, &[2, 0]).unwrap();
         assert_eq!(scored.targets.to_vec1::<f32>().unwrap(), [3., 1.]);
-        assert!(scored.weights.is_none() && scored.groups.is_none() && scored.kept.is_none());
+        assert!(scored.weights.is_none() && scored.groups.is_none());
         let like = scored.targets_like(&Tensor::zeros((2, 1), DType::F64, &Device::Cpu).unwrap()).unwrap();
         assert_eq!(like.to_vec2::<f64>().unwrap(), [[3.], [1.]]);
         assert!(ScoredRows::read(&data, &[]).is_err());

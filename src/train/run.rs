@@ -1,7 +1,10 @@
 //! A run as its training loop sees it: the rows that it may train on, the network's variables, and the calls
 //! that report progress.
 use crate::{
-    data::{Batch, Dataset, FittedScalings, LastBatch, Positions, Purpose, Rows, Scaling, Task},
+    data::{
+        positions::pass_rows, Batch, Dataset, FittedScalings, LastBatch, Positions, Purpose, Rows, Scaling,
+        Task,
+    },
     network::Output,
     observe::{Event, Flow, Observer},
     plan::{Position, RunSpec, Settings},
@@ -247,6 +250,13 @@ impl<'a> Run<'a> {
             self.single_row.store(true, Ordering::Relaxed);
         }
         self.numbered_batches(Purpose::Training, rows, parts.into_iter())
+    }
+
+    /// The rows of a batch that is evaluated: `most`, or fewer where rows have many positions.
+    pub(crate) fn evaluation_rows(&self, most: usize) -> usize {
+        let (data, train) = (self.parts.data, &self.parts.spec.train);
+        let first = || Ok(data.batch(train.get(..1).unwrap_or_default(), &Device::Cpu)?.inputs);
+        pass_rows(most, self.kind_of_targets(), first)
     }
 
     /// The numbers of the rows of each validation batch, and the batch.

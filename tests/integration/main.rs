@@ -12,6 +12,7 @@ mod conformal;
 mod conformance;
 mod corpus;
 mod diagnosing;
+mod diagnosing_positions;
 mod distilling;
 mod distributions;
 mod ensembles;

@@ -15,11 +15,11 @@ use candle_ensemble::{
 use candle_nn::VarBuilder;
 use std::collections::BTreeSet;
 
-const ROWS: usize = 24;
-const POSITIONS: usize = 5;
+pub(crate) const ROWS: usize = 24;
+pub(crate) const POSITIONS: usize = 5;
 const FEATURES: usize = 2;
 
-type Net = nn::Sequential;
+pub(crate) type Net = nn::Sequential;
 
 /// Points `(N, P, 2)` and their classes `(N, P)` of three.
 fn points() -> (Tensor, Tensor) {
@@ -35,13 +35,13 @@ fn points() -> (Tensor, Tensor) {
     (x, Tensor::from_vec(classes, (ROWS, POSITIONS), &CPU).unwrap())
 }
 
-fn dense() -> TensorDataset {
+pub(crate) fn dense() -> TensorDataset {
     let (x, y) = points();
     TensorDataset::dense(&x, &y, None).unwrap()
 }
 
 /// The same points, one a row.
-fn rows() -> TensorDataset {
+pub(crate) fn rows() -> TensorDataset {
     let (x, y) = points();
     let x = x.reshape((ROWS * POSITIONS, FEATURES)).unwrap();
     TensorDataset::classification(&x, &y.flatten_all().unwrap()).unwrap()
@@ -53,11 +53,11 @@ fn everywhere(vb: VarBuilder<'_>) -> candle_core::Result<Net> {
     Ok(layers.add(candle_nn::linear(6, 3, vb.pp("out"))?))
 }
 
-fn trainer(rows: usize) -> Trainer<Net> {
+pub(crate) fn trainer(rows: usize) -> Trainer<Net> {
     Trainer::new(everywhere).epochs(6).batch_size(rows).shuffle(false).optimizer(Optimizer::adam(0.02))
 }
 
-fn close(a: &Tensor, b: &Tensor) {
+pub(crate) fn close(a: &Tensor, b: &Tensor) {
     let d = distance(&a.flatten_all().unwrap(), &b.flatten_all().unwrap());
     assert!(d < 1e-5, "{d}");
 }
@@ -393,21 +393,6 @@ fn rows_of_other_lengths_are_named() {
     );
 }
 
-#[test]
-fn diagnoses_refuse_positions_in_words() {
-    let (data, learner) = (dense(), trainer(4));
-    let refused = |e: String| {
-        assert!(
-            e.contains("must be of one prediction for each row, but is of a class at each position"),
-            "{e}"
-        );
-    };
-    let size = candle_ensemble::evaluate::TrainingSizeCurve::new(&learner, &data);
-    refused(size.run(1).err().unwrap().to_string());
-    let examination = candle_ensemble::diagnose::Examination::new(&learner, &data);
-    refused(examination.run(1).err().unwrap().to_string());
-}
-
 /// The choice between an ensemble and one network by positions is that by the same points, one a row, grouped by row.
 #[test]
 fn the_best_use_of_a_pool_is_that_by_the_same_points() {
@@ -470,7 +455,7 @@ fn a_study_measures_positions_and_its_intervals_are_those_of_rows() {
 }
 
 /// The numbers are the same but for rounding and the times.
-fn same_numbers(place: &str, a: &serde_json::Value, b: &serde_json::Value) {
+pub(crate) fn same_numbers(place: &str, a: &serde_json::Value, b: &serde_json::Value) {
     use serde_json::Value;
     match (a, b) {
         _ if place.ends_with("seconds") => {}

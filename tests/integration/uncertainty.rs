@@ -340,8 +340,9 @@ fn sets_of_labels_take_the_groups_of_their_rows() -> Result<()> {
     let found = ensemble.on(&calibration).rows(&[3, 0]).predict_sets(&by_group)?;
     // By hand: the threshold of the row's group, for each of its labels.
     let p = flat(&ensemble.on(&calibration).rows(&[3, 0]).predict_proba()?);
-    let quantile =
-        |group| Ok::<_, candle_ensemble::Error>(by_group.fitted().quantiles().of(Some(group))?.quantile);
+    let quantile = |group| {
+        Ok::<_, candle_ensemble::Error>(by_group.fitted().unwrap().quantiles().of(Some(group))?.quantile)
+    };
     for (at, (p, group)) in p.iter().zip([1, 1, 0, 0]).enumerate() {
         let most = quantile(group)?;
         let mut expected = [*p <= most, 1. - p <= most];

@@ -30,8 +30,22 @@ impl FlatTargets {
 
     /// The positions of rows with these targets, and with weights of the rows, `(B,)`, or of all positions, `(B, …)`.
     pub(crate) fn new(targets: &Tensor, weights: Option<&Tensor>, positions: Positions) -> Result<Self> {
+        Self::of_some(targets, weights, positions)?.ok_or_else(|| {
+            let rows = targets.dims().first().copied().unwrap_or_default();
+            let must = "of another class than the ignored one at one position at least";
+            Error::invalid(format!("the targets of {rows} rows"), must, "of no other class")
+        })
+    }
+
+    /// The same; nothing where no position has a class.
+    pub(crate) fn of_some(
+        targets: &Tensor,
+        weights: Option<&Tensor>,
+        positions: Positions,
+    ) -> Result<Option<Self>> {
         if positions.is_one() {
-            return Ok(Self { targets: targets.clone(), weights: weights.cloned(), kept: None, per_row: 1 });
+            let (targets, weights) = (targets.clone(), weights.cloned());
+            return Ok(Some(Self { targets, weights, kept: None, per_row: 1 }));
         }
         let dims = targets.dims();
         let (rows, per_row) = match (positions, dims) {
@@ -54,19 +68,18 @@ impl FlatTargets {
             None => None,
         };
         let Positions::Many { ignore_index: Some(ignored) } = positions else {
-            return Ok(Self { targets, weights, kept: None, per_row });
+            return Ok(Some(Self { targets, weights, kept: None, per_row }));
         };
         let ids = targets.to_device(&Device::Cpu)?.to_vec1::<u32>()?;
         if ids.iter().all(|id| *id != ignored) {
-            return Ok(Self { targets, weights, kept: None, per_row });
+            return Ok(Some(Self { targets, weights, kept: None, per_row }));
         }
         let kept: Vec<u32> = (0u32..).zip(&ids).filter(|(_, id)| **id != ignored).map(|(at, _)| at).collect();
         if kept.is_empty() {
-            let must = format!("of another class than the ignored one, {ignored}, at one position at least");
-            return Err(Error::invalid(format!("the targets of {rows} rows"), must, "of no other class"));
+            return Ok(None);
         }
         let weights = weights.map(|weights| select(&weights, &kept)).transpose()?;
-        Ok(Self { targets: select(&targets, &kept)?, weights, kept: Some(kept), per_row })
+        Ok(Some(Self { targets: select(&targets, &kept)?, weights, kept: Some(kept), per_row }))
     }
 
     /// A batch with the targets and weights of its positions in place of those of its rows, and what is needed to bring the
@@ -76,8 +89,23 @@ impl FlatTargets {
             return Ok((batch, None));
         }
         let flat = Self::of(&batch, positions)?;
-        let (targets, weights) = (flat.targets.clone(), flat.weights.clone());
-        Ok((Batch { targets, weights, ..batch }, Some(flat)))
+        Ok((flat.in_place_of_rows(batch), Some(flat)))
+    }
+
+    /// The same; nothing where no position of the batch has a class.
+    pub(crate) fn flattened_some(
+        batch: Batch,
+        positions: Positions,
+    ) -> Result<Option<(Batch, Option<Self>)>> {
+        if positions.is_one() {
+            return Ok(Some((batch, None)));
+        }
+        let flat = Self::of_some(&batch.targets, batch.weights.as_ref(), positions)?;
+        Ok(flat.map(|flat| (flat.in_place_of_rows(batch), Some(flat))))
+    }
+
+    fn in_place_of_rows(&self, batch: Batch) -> Batch {
+        Batch { targets: self.targets.clone(), weights: self.weights.clone(), ..batch }
     }
 
     /// The kept ones of a tensor that has all positions along dimension 0.
@@ -161,7 +189,8 @@ mod tests {
         assert!(e.contains("of shape (B, 3), 0 or 1 for each of 3 labels, but is of shape [2, 4]"), "{e}");
         assert!(of(ids(&[2], 1.), DENSE).contains("with a class id at each position"));
         let e = of(ids(&[2, 4], 9.), DENSE);
-        assert!(e.contains("the targets of 2 rows must be of another class than the ignored one, 9"), "{e}");
+        assert!(e.contains("the targets of 2 rows must be of another class than the ignored one"), "{e}");
+        assert!(FlatTargets::of_some(&ids(&[2, 4], 9.), None, DENSE).unwrap().is_none());
         let floats = Tensor::zeros((2, 4), DType::F32, &Device::Cpu).unwrap();
         assert!(of(floats, DENSE).contains("of type u32"));
     }

@@ -12,7 +12,33 @@ use crate::{
     kernels::cpu::on_values,
     Error, Result,
 };
-use candle_core::{DType, Device, Tensor, WithDType};
+use candle_core::{DType, Device, Result as CandleResult, Tensor, WithDType};
+
+/// The most numbers that a network puts out in a pass over rows with many positions, where nothing else is said.
+const MOST_NUMBERS: usize = 1 << 20;
+
+/// The rows of a pass: `most`, or fewer where rows have so many positions that the outputs of a pass would be large. `first`
+/// are the inputs of one row.
+pub(crate) fn pass_rows(
+    most: usize,
+    (task, positions): (Task, Positions),
+    first: impl FnOnce() -> CandleResult<Inputs>,
+) -> usize {
+    let Positions::Many { .. } = positions else { return most };
+    // A row that cannot be read is an error of the pass that reads it.
+    let Ok(first) = first() else { return most };
+    let numbers = first.tensors().iter().map(|tensor| {
+        let channels = match *tensor.dims() {
+            [_, channels, _, _, ..] => channels,
+            [_, _, features] => features,
+            _ => 1,
+        };
+        let all = tensor.elem_count();
+        all.max((all / channels.max(1)).saturating_mul(task.width()))
+    });
+    let of_row = numbers.max().unwrap_or_default().max(1);
+    most.min((MOST_NUMBERS / of_row).max(1))
+}
 
 impl TensorDataset {
     /// A data set with a class at each position of a row, such as the pixels of an image or the tokens of a text: inputs
@@ -128,6 +154,22 @@ mod tests {
 
     fn rows(count: usize) -> Tensor {
         Tensor::zeros((count, 1), DType::F32, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn passes_over_rows_with_many_positions_are_short() {
+        let (task, many) = (Task::Classification { classes: 3 }, Positions::Many { ignore_index: None });
+        let rows = |positions, dims: &[usize]| {
+            let first = || Ok(Tensor::zeros(dims, DType::U8, &Device::Cpu)?.into());
+            pass_rows(1024, (task, positions), first)
+        };
+        // 64 · 64 · 3 logits a picture, whose channels are no positions.
+        assert_eq!(rows(many, &[1, 1, 64, 64]), 85);
+        assert_eq!((rows(many, &[1, 3, 64, 64]), rows(many, &[1, 8, 64, 64])), (85, 32));
+        assert_eq!((rows(many, &[1, 3, 1024, 1024]), rows(many, &[1, 3, 2, 2])), (1, 1024));
+        // 1000 tokens, as numbers and with features.
+        assert_eq!((rows(many, &[1, 1000]), rows(many, &[1, 1000, 7])), (349, 149));
+        assert_eq!(rows(Positions::One, &[1, 3, 1024, 1024]), 1024);
     }
 
     #[test]

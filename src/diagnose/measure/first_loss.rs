@@ -2,9 +2,11 @@
 use super::{constant::Constant, table::spaced};
 use crate::{
     codec::real,
-    data::{Batch, Dataset, FittedScalings},
+    data::{positions::FlatTargets, Batch, Dataset, FittedScalings},
+    network::positions::Layout,
     nn::seeded_pass,
     plan::RunSpec,
+    predictions::passes::{Passes, Source},
     train::{Learner, Trainer},
     weights::fresh,
     Network, Result,
@@ -22,7 +24,8 @@ const ROWS: usize = 512;
 /// means that the outputs are too large, because of the initial weights or of inputs or targets that are not scaled. A
 /// loss far below it means that the network knows something already.
 ///
-/// It is measured in training mode on at most 512 training rows, scaled as in training, without noise.
+/// It is measured in training mode on at most 512 training rows, scaled as in training, without noise. Of rows with several
+/// positions, it is the loss of all their positions that have a class, and there may be fewer rows.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -76,7 +79,9 @@ impl FirstLoss {
         let features = run.features.as_deref();
         let (inputs, targets) = (config.input_scaling.as_ref(), config.target_scaling.as_ref());
         let scalings = FittedScalings::fit(data, &run.train, features, inputs, targets)?;
-        let rows = spaced(&run.train, ROWS);
+        let kind = (data.task(), data.positions());
+        let most = Passes::new(Source::Rows(data, &run.train), ROWS, device).limited(kind).size;
+        let rows = spaced(&run.train, most);
         let batch = data.batch(&rows, device)?;
         let inputs = scalings.scale_inputs(&batch.inputs.columns(features)?)?;
         let targets = scalings.scale_targets(&batch.targets)?;
@@ -86,6 +91,11 @@ impl FirstLoss {
         let network = trainer.build(&run.architecture, &run.settings, vb)?;
         let output = seeded_pass(run.seed.child("pass"), || network.run(&inputs, true))?.detach();
         let seen = Batch { inputs, targets, weights: batch.weights };
+        let (seen, flat) = FlatTargets::flattened(seen, data.positions())?;
+        let output = match &flat {
+            Some(flat) => Layout::flat_output(&output, kind, flat)?,
+            None => output,
+        };
         let (value, constant) = match trainer.custom().mean(&config, &output, &seen) {
             // A loss of the user need not be defined for outputs that are the same for every row.
             Some(value) => (value?, Constant { of_zero: None, best: None }),

@@ -125,7 +125,7 @@ fn bins(values: &[f64]) -> Vec<Vec<usize>> {
 fn score(bins: &[Vec<usize>], folds: &[usize], targets: &Targets) -> f64 {
     match targets {
         Targets::Classes(ids, classes) => accuracy_gain(bins, folds, ids, *classes),
-        Targets::Values(outputs) => {
+        Targets::Values(outputs) | Targets::Shares(outputs) => {
             outputs.iter().map(|values| r2(bins, folds, values)).fold(f64::NEG_INFINITY, f64::max)
         }
     }

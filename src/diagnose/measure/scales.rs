@@ -27,7 +27,7 @@ pub struct ScaleCheck {
     pub rows: usize,
     /// The columns of inputs of a floating-point type that are not constant.
     pub inputs: Vec<ColumnScale>,
-    /// The outputs of targets that are values; empty for classes.
+    /// The outputs of targets that are values; empty for classes and labels.
     pub targets: Vec<ColumnScale>,
     /// Whether every target is a whole number, and how many different ones there are; `None` for classes and for several
     /// outputs.
@@ -93,7 +93,7 @@ impl ScaleCheck {
         let columns = table.columns.iter().enumerate().filter(|(_, column)| column.real);
         let inputs = columns.map(|(number, column)| ColumnScale::of(number, &column.values));
         let targets = match &table.targets {
-            Targets::Classes(..) => vec![],
+            Targets::Classes(..) | Targets::Shares(_) => vec![],
             Targets::Values(outputs) => {
                 outputs.iter().enumerate().map(|(number, values)| ColumnScale::of(number, values)).collect()
             }

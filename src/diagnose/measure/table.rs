@@ -1,6 +1,6 @@
 //! Rows of a data set as columns of numbers.
 use crate::{
-    data::{Dataset, Task},
+    data::{Dataset, Positions, Task},
     train::in_batches,
     Error, Result, Rows,
 };
@@ -35,6 +35,8 @@ pub(super) enum Targets {
     Classes(Vec<u32>, usize),
     /// The values of each output.
     Values(Vec<Vec<f64>>),
+    /// Of rows with several positions: the share of each class among the positions that have one, or each label, 0 or 1.
+    Shares(Vec<Vec<f64>>),
 }
 
 impl Table {
@@ -43,7 +45,6 @@ impl Table {
     /// # Errors
     /// When there are no rows, the data cannot be read, or a number is not finite.
     pub(super) fn read(data: &dyn Dataset, rows: &[u32]) -> Result<Self> {
-        data.positions().check_one("a diagnosis")?;
         let Some(first) = rows.get(..1) else {
             return Err(Error::invalid("the number of rows", "at least 1", 0));
         };
@@ -63,9 +64,11 @@ impl Table {
 
     fn part(data: &dyn Dataset, rows: &[u32]) -> Result<Self> {
         let mut columns: Vec<Column> = vec![];
-        let mut targets = match data.task() {
-            Task::Classification { classes } => Targets::Classes(vec![], classes),
-            Task::Regression { outputs } => Targets::Values(vec![vec![]; outputs]),
+        let mut targets = match (data.positions(), data.task()) {
+            (Positions::One, Task::Classification { classes }) => Targets::Classes(vec![], classes),
+            (Positions::One, Task::Regression { outputs }) => Targets::Values(vec![vec![]; outputs]),
+            (Positions::Labels { labels }, _) => Targets::Shares(vec![vec![]; labels]),
+            (Positions::Many { .. }, task) => Targets::Shares(vec![vec![]; task.width()]),
         };
         for batch in in_batches(data, rows.to_vec(), BATCH_ROWS, &Device::Cpu) {
             let batch = batch?;
@@ -86,6 +89,15 @@ impl Table {
                     for (output, values) in outputs.iter_mut().zip(by_column(&batch.targets)?) {
                         output.extend(values);
                     }
+                }
+                Targets::Shares(shares) => {
+                    let of_batch = match data.positions() {
+                        Positions::Many { ignore_index } => {
+                            class_shares(&batch.targets, data.task().width(), ignore_index)?
+                        }
+                        _ => by_column(&batch.targets)?,
+                    };
+                    shares.iter_mut().zip(of_batch).for_each(|(all, of_batch)| all.extend(of_batch));
                 }
             }
         }
@@ -115,6 +127,23 @@ fn by_column(tensor: &Tensor) -> Result<Vec<Vec<f64>>> {
     Ok(table.t()?.contiguous()?.to_vec2()?)
 }
 
+/// For each class its share among the positions of each row that have a class.
+fn class_shares(targets: &Tensor, classes: usize, ignored: Option<u32>) -> Result<Vec<Vec<f64>>> {
+    let rows = targets.dim(0)?;
+    let ids = targets.flatten_all()?.to_vec1::<u32>()?;
+    let mut shares = vec![vec![0.; rows]; classes];
+    for (row, ids) in ids.chunks((ids.len() / rows.max(1)).max(1)).enumerate() {
+        let counted = ids.iter().filter(|id| Some(**id) != ignored);
+        let each = 1. / counted.clone().count() as f64;
+        for id in counted {
+            if let Some(share) = shares.get_mut(*id as usize).and_then(|of_class| of_class.get_mut(row)) {
+                *share += each;
+            }
+        }
+    }
+    Ok(shares)
+}
+
 fn check_finite(what: &str, values: &[f64], rows: &[u32]) -> Result<()> {
     match values.iter().position(|x| !x.is_finite()) {
         None => Ok(()),
@@ -123,5 +152,25 @@ fn check_finite(what: &str, values: &[f64], rows: &[u32]) -> Result<()> {
             let value = values.get(at).copied().unwrap_or(f64::NAN);
             Err(Error::invalid(format!("row {row}, {what}"), "finite", value))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::TensorDataset;
+
+    #[test]
+    fn positions_become_shares_of_their_row() {
+        let x = Tensor::new(&[[0f32], [1.]], &Device::Cpu).unwrap();
+        let pixels = Tensor::new(&[[[0u32, 2], [2, 9]], [[1, 9], [9, 9]]], &Device::Cpu).unwrap();
+        let data = TensorDataset::dense(&x, &pixels, Some(9)).unwrap();
+        let Targets::Shares(shares) = Table::read(&data, &[0, 1]).unwrap().targets else { panic!() };
+        let third = 1. / 3.;
+        assert_eq!(shares, [vec![third, 0.], vec![0., 1.], vec![2. * third, 0.]]);
+        let labels = Tensor::new(&[[0u32, 1, 1], [1, 0, 1]], &Device::Cpu).unwrap();
+        let data = TensorDataset::multi_label(&x, &labels).unwrap();
+        let Targets::Shares(labels) = Table::read(&data, &[1, 0]).unwrap().targets else { panic!() };
+        assert_eq!(labels, [vec![1., 0.], vec![0., 1.], vec![1., 1.]]);
     }
 }

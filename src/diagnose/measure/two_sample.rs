@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 ///
 /// If both sets come from one distribution, no classifier does better than chance on rows that it has not learned from.
 /// If one does, the sets differ, in single columns, in their relations, or in the relation of inputs and targets, which
-/// are part of the rows.
+/// are part of the rows. Of rows with a class at each position, the shares of the classes in a row are its targets.
 ///
 /// ```text
 /// draw as many rows from either set; train a network on one half of them to tell the sets apart, and the other way round
@@ -194,7 +194,7 @@ fn labelled(a: &Table, b: &Table) -> Result<TensorDataset> {
                     let id = ids.get(row).copied().unwrap_or_default() as usize;
                     numbers.extend((0..*classes).map(|class| f32::from(u8::from(class == id))));
                 }
-                Targets::Values(outputs) => {
+                Targets::Values(outputs) | Targets::Shares(outputs) => {
                     numbers.extend(outputs.iter().filter_map(|values| values.get(row)).map(|y| *y as f32));
                 }
             }

@@ -58,7 +58,7 @@ pub struct SplitCheck {
     pub groups_on_both_sides: Vec<u32>,
     /// The test rows, in their order, with the inputs of a training row of another number.
     pub duplicates: Vec<Duplicate>,
-    /// The class shares; `None` for a regression.
+    /// The class shares; `None` for a regression, and for rows with several positions, which are no independent draws.
     pub classes: Option<ClassShares>,
     /// The columns of the inputs, which are flattened to `(rows, columns)`.
     pub columns: Vec<ColumnDrift>,
@@ -106,7 +106,6 @@ impl SplitCheck {
     /// # Errors
     /// When a side is empty, a row is out of range, the data cannot be read, or an input is NaN or infinite.
     pub fn of(data: &dyn Dataset, train: &[u32], test: &[u32]) -> Result<Self> {
-        data.positions().check_one("a check of a split")?;
         let distinct = |rows: &[u32]| rows.iter().copied().collect::<BTreeSet<u32>>();
         let (train, test) = (distinct(train), distinct(test));
         for (what, rows) in [("training", &train), ("test", &test)] {
@@ -168,7 +167,7 @@ impl Side {
                     }
                 }
             }
-            if let Task::Classification { .. } = data.task() {
+            if let (Task::Classification { .. }, true) = (data.task(), data.positions().is_one()) {
                 labels.extend(batch.targets.to_dtype(DType::U32)?.to_vec1::<u32>()?);
             }
         }
@@ -215,7 +214,9 @@ fn duplicates(train: &Side, test: &Side) -> Vec<Duplicate> {
 }
 
 fn class_shares(data: &dyn Dataset, train: &Side, test: &Side) -> Result<Option<ClassShares>> {
-    let Task::Classification { classes } = data.task() else { return Ok(None) };
+    let (Task::Classification { classes }, true) = (data.task(), data.positions().is_one()) else {
+        return Ok(None);
+    };
     let counts = |side: &Side| {
         let mut counts = vec![0u64; classes];
         for label in &side.labels {

@@ -54,6 +54,10 @@ pub(crate) const LEVEL: f64 = 0.95;
 /// the choice of the test rows, run [`trials`](Self::trials) on several splits of the data and put them together
 /// with [`StudyReport::of`].
 ///
+/// Where rows have several positions, metrics are those of all positions, and intervals are of rows. If a network's
+/// predictions for the test rows were more than 2²³ numbers, the same number of positions of each row is drawn, for all
+/// networks alike.
+///
 /// Cost: `repeats` times the training of the baseline and of each strategy, twice for strategies some of whose
 /// combinations need reserved rows.
 ///

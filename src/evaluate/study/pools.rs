@@ -349,11 +349,12 @@ impl<'a, L: Learner> Study<'a, L> {
         let passes = Passes::new(Source::Rows(self.test, &rows), ROWS, device)
             .limited((self.test.task(), self.test.positions()));
         let passes = passes.observer(self.session.own_observer());
-        let mut predictions = pool.predict_passes(&passes, scale)?.to_device(&Device::Cpu)?;
-        if let Some(scored) = self.scored.get() {
-            predictions = scored.kept_of(predictions)?;
-        }
-        predictions.with_names(pool.names())
+        let scored = self.scored.get();
+        let predictions = pool.predict_kept(&passes, scale, |places, predicted| match scored {
+            Some(scored) => scored.select(places, predicted),
+            None => Ok(predicted),
+        })?;
+        predictions.to_device(&Device::Cpu)?.with_names(pool.names())
     }
 }
 

@@ -46,7 +46,7 @@ impl TestRows {
     }
 
     /// The targets as they were read, for predictions of all positions.
-    pub(super) fn scored(&self) -> Arc<ScoredRows> {
+    pub(crate) fn scored(&self) -> Arc<ScoredRows> {
         self.scored.clone()
     }
 

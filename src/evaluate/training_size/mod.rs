@@ -180,7 +180,6 @@ impl<'a, L: Learner> TrainingSizeCurve<'a, L> {
     }
 
     fn check(&self) -> Result<()> {
-        self.data.positions().check_one("a training-size curve")?;
         if self.repeats == 0 {
             return Err(Error::invalid("TrainingSizeCurve::repeats", "at least 1", 0));
         }

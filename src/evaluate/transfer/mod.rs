@@ -208,7 +208,6 @@ impl<'a, N: Network> TransferStudy<'a, N> {
     }
 
     fn check(&self) -> Result<()> {
-        self.target.positions().check_one("a transfer study")?;
         for (what, count) in [
             ("TransferStudy::repeats", self.repeats),
             ("TransferStudy::runs_per_source", self.runs_per_source),
@@ -231,11 +230,19 @@ impl<'a, N: Network> TransferStudy<'a, N> {
             let must = "without a warm start and without frozen variables, which the study sets";
             return Err(Error::invalid("the trainer of a TransferStudy", must, "one with them"));
         }
-        if let Some(test) = self.test.filter(|test| test.task() != self.target.task()) {
-            let must = format!("that of the target data, {}", self.target.task());
-            return Err(Error::invalid("the task of the test data", must, test.task()));
+        let (task, positions) = (self.target.task(), self.target.positions());
+        match self.test {
+            Some(test) if test.task() != task => {
+                let must = format!("that of the target data, {task}");
+                Err(Error::invalid("the task of the test data", must, test.task()))
+            }
+            Some(test) if test.positions().is_one() != positions.is_one() => Err(Error::invalid(
+                "the test data",
+                format!("{positions}, as the target data"),
+                test.positions(),
+            )),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn session<'s, L: Learner>(&'s self, learner: &'s L, data: &'s dyn Dataset) -> Session<'s, L> {

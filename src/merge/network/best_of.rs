@@ -5,7 +5,12 @@ use crate::{
     kernels::argmax::argmin,
     merge::{network::max_barrier::unseen_rows, Alignment, Distill, GreedySoup, MergeSpec},
     metrics::{Criterion, Interval, RowLoss},
-    predictions::kept::Kept,
+    network::Scale,
+    predictions::{
+        kept::{Kept, MOST_NUMBERS},
+        passes::Source,
+        Predictions,
+    },
     prune::Ordered,
     store::member::{predicting, with_own_slots},
     train::Learner,
@@ -401,9 +406,9 @@ impl<'t, L: Learner> Comparison<'t, L> {
             return Err(Error::invalid("the number of rows to measure on", must, rows.len()));
         }
         let singles = pool.with_members(with_own_slots(predicting(pool.members())))?;
-        let kept = Kept::of(data, &rows, singles.slots(), device, options.seed)?;
+        let kept = Kept::of(data, &rows, MOST_NUMBERS / singles.slots().max(1), device, options.seed)?;
         let all: Rows = (0..rows.len() as u32).collect();
-        let predictions = singles.predict_kept((data, &rows), &all, &kept)?;
+        let predictions = predict(&singles, (data, &rows), &all, &kept)?;
         let of_slots = (singles.names(), singles.costs());
         let held_out = kept.held_out(&predictions, (data, &rows), device, of_slots)?;
         let criterion = options.criterion_for(&held_out);
@@ -570,7 +575,7 @@ impl<'t, L: Learner> Comparison<'t, L> {
     /// The mean prediction of a pool's slots for the held-out rows at these positions. Where rows have several positions,
     /// all those of a row are among them, or none is.
     fn predict(&self, pool: &Pool<'_, L>, at: &[u32]) -> Result<Tensor> {
-        let predictions = pool.predict_kept((self.data, &self.rows), &self.kept.rows_at(at), &self.kept)?;
+        let predictions = predict(pool, (self.data, &self.rows), &self.kept.rows_at(at), &self.kept)?;
         Ok(predictions.values().mean(0)?)
     }
 
@@ -578,6 +583,20 @@ impl<'t, L: Learner> Comparison<'t, L> {
     fn rows_at(&self, at: &[u32]) -> Rows {
         self.kept.rows_at(at).into_iter().map(|place| self.rows[place as usize]).collect()
     }
+}
+
+/// What is kept of the predictions of a pool's slots for the rows at these places in a list of rows.
+fn predict<L: Learner>(
+    pool: &Pool<'_, L>,
+    (data, list): (&dyn Dataset, &[u32]),
+    places: &[u32],
+    kept: &Kept,
+) -> Result<Predictions> {
+    let rows: Rows = places.iter().filter_map(|place| list.get(*place as usize).copied()).collect();
+    let passes = pool.passes(Source::Rows(data, &rows));
+    pool.predict_kept(&passes, Scale::Probability, |of_pass, predicted| {
+        kept.select_all(places.get(of_pass).unwrap_or_default(), predicted)
+    })
 }
 
 fn weighted_mean(losses: &[f64], weights: &[f64]) -> f64 {

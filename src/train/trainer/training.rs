@@ -13,7 +13,7 @@ use crate::{
     store::{checkpoint::LoopState, EpochRecord},
     threads,
     train::{
-        accumulate::Accumulated,
+        accumulate::{weight, Accumulated},
         augment::OwnTransforms,
         averaging::RunningAverage,
         class_weights::FittedClassWeights,
@@ -357,10 +357,18 @@ impl<'t, N: Network> Training<'t, N> {
         }
         let mut meter = EpochMeter::new(run.task());
         let watched = self.watched.as_ref();
-        let watched = watched.map(|metric| ValidationRows::new(metric, self.kind, self.task, &self.scalings));
+        let kind_of_targets = run.kind_of_targets();
+        let watched =
+            watched.map(|metric| ValidationRows::new(metric, self.kind, kind_of_targets, &self.scalings));
         let mut watched = watched.transpose()?;
-        for (rows, batch) in run.validation_batches(EVALUATION_BATCH) {
-            let (batch, flat) = FlatTargets::flattened(batch?, run.positions())?;
+        for (rows, batch) in run.validation_batches(run.evaluation_rows(EVALUATION_BATCH)) {
+            let flattened = FlatTargets::flattened_some(batch?, run.positions())?;
+            // Rows that do not count have no mean loss.
+            let Some((batch, flat)) =
+                flattened.filter(|(batch, _)| weight(batch).map_or(true, |sum| sum != 0.))
+            else {
+                continue;
+            };
             let seen = self.scaled(&batch)?;
             let mut output = self.network().run(&seen.inputs, false)?.detach();
             check_output_at(&output, run.kind_of_targets(), rows.len(), self.kind)?;
@@ -465,7 +473,7 @@ impl<'t, N: Network> Training<'t, N> {
         });
         let build = build.as_ref().map(|build| build as &batch_norm::Build<'_>);
         let threads = threads::for_passes(None, number_of_parameters(&weights).saturating_mul(rows.len()));
-        let parts = passes(rows, EVALUATION_BATCH)?;
+        let parts = passes(rows, run.evaluation_rows(EVALUATION_BATCH).max(2))?;
         run.vars().load(&re_estimate_by(&own, build, &weights, &parts, threads)?)
     }
 

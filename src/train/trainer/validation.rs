@@ -1,7 +1,7 @@
 //! The metric that early stopping watches, over the validation rows.
 use crate::{
-    data::{Batch, FittedScalings, Task},
-    metrics::Metric,
+    data::{Batch, FittedScalings, Positions, Task},
+    metrics::{ClassParts, Metric, MetricList},
     network::{Output, Scale},
     train::Run,
     Result,
@@ -22,6 +22,8 @@ pub(super) struct ValidationRows<'m> {
     task: Task,
     /// Shift and scale of each target, where the metric is one of distributions.
     targets_of: Option<Vec<(f64, f64)>>,
+    /// The metric of rows that need not be kept, because they come in parts.
+    parts: Option<ClassParts>,
     /// Probabilities or values, or the parameters of distributions, `(B, W)`.
     predictions: Vec<Tensor>,
     targets: Vec<Tensor>,
@@ -29,22 +31,33 @@ pub(super) struct ValidationRows<'m> {
 }
 
 impl<'m> ValidationRows<'m> {
+    /// For rows of this kind. Those with several positions are not kept, where the metric is one of the library's.
     pub(super) fn new(
         metric: &'m Metric,
         kind: Output,
-        task: Task,
+        (task, positions): (Task, Positions),
         scalings: &FittedScalings,
     ) -> Result<Self> {
-        let targets_of = metric.needs_distributions().then(|| scalings.affine_targets(task.width()));
+        let targets_of =
+            metric.needs_distributions().then(|| scalings.affine_targets(task.width())).transpose()?;
+        let list = MetricList::new(vec![metric.clone()])?;
+        let in_parts =
+            !positions.is_one() && matches!(task, Task::Classification { .. }) && list.are_built_in();
+        let parts = in_parts.then(|| list.class_parts());
         let (predictions, targets, weights) = (vec![], vec![], vec![]);
-        Ok(Self { metric, kind, task, targets_of: targets_of.transpose()?, predictions, targets, weights })
+        Ok(Self { metric, kind, task, targets_of, parts, predictions, targets, weights })
     }
 
     /// Adds a batch with the network's output for it, as it is, and in the targets' own units with means in place of
     /// distributions.
     pub(super) fn add(&mut self, output: &Tensor, unscaled: &Tensor, batch: &Batch) -> Result<()> {
         let targets = batch.targets.to_device(&Device::Cpu)?;
-        let values = || self.kind.prediction(unscaled, self.task, Scale::Probability)?.to_device(&Device::Cpu);
+        let values =
+            || self.kind.prediction(unscaled, self.task, Scale::Probability)?.to_device(&Device::Cpu);
+        if let Some(parts) = &mut self.parts {
+            let weights = batch.weights.as_ref().map(|w| w.to_dtype(DType::F64)?.to_vec1::<f64>());
+            return parts.add(&values()?, &targets.to_vec1::<u32>()?, weights.transpose()?.as_deref());
+        }
         self.predictions.push(match (&self.targets_of, self.task) {
             (Some(targets_of), _) => self.kind.parameters(output, targets_of)?,
             // One output `(B, 1)` may have the targets `(B,)`.
@@ -60,13 +73,19 @@ impl<'m> ValidationRows<'m> {
 
     /// The metric of all rows.
     pub(super) fn finish(self, run: &Run<'_>, epoch: usize) -> Result<f64> {
-        let (predictions, targets) = (Tensor::cat(&self.predictions, 0)?, Tensor::cat(&self.targets, 0)?);
-        let weights = (!self.weights.is_empty()).then_some(self.weights.as_slice());
-        let value = match self.targets_of {
-            None => self.metric.compute(&predictions, &targets, weights)?,
-            Some(_) => {
-                let predicted = self.kind.mixture(&predictions.unsqueeze(0)?, self.task.width())?;
-                self.metric.compute_distributions(&predicted, &targets, weights)?
+        let value = match self.parts {
+            Some(parts) => parts.finish()?.first().copied().unwrap_or(f64::NAN),
+            None => {
+                let (predictions, targets) =
+                    (Tensor::cat(&self.predictions, 0)?, Tensor::cat(&self.targets, 0)?);
+                let weights = (!self.weights.is_empty()).then_some(self.weights.as_slice());
+                match self.targets_of {
+                    None => self.metric.compute(&predictions, &targets, weights)?,
+                    Some(_) => {
+                        let predicted = self.kind.mixture(&predictions.unsqueeze(0)?, self.task.width())?;
+                        self.metric.compute_distributions(&predicted, &targets, weights)?
+                    }
+                }
             }
         };
         if value.is_nan() {
