@@ -32,7 +32,7 @@ impl<L: Learner> Pool<'_, L> {
     /// let y = Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?;
     /// let data = TensorDataset::classification(&x, &y)?;
     /// let network = |vb: VarBuilder| {
-    ///     Ok(seq().add(linear(2, 4, vb.pp("hidden"))?).add(Activation::Tanh).add(linear(4, 2, vb.pp("out"))?))
+    ///     Ok(seq().add(linear(2, 4, vb.pp("hidden"))?).add(Activation::Gelu).add(linear(4, 2, vb.pp("out"))?))
     /// };
     /// let trainer = Trainer::new(network).input_scaling(Scaling::Standardize).epochs(2);
     /// let pool = Session::new(&trainer, &data).fit(&MultiRun::new(2), 42)?;

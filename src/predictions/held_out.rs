@@ -1,6 +1,6 @@
 //! Held-out predictions, with the targets of their rows.
 use crate::{
-    data::{positions::FlatTargets, Dataset, Positions, Purpose, Task},
+    data::{positions::FlatTargets, Dataset, Positions, Task},
     distribution::Mixture,
     metrics::{Metrics, Truth},
     predictions::Predictions,
@@ -136,7 +136,7 @@ impl HeldOut {
         names: Vec<String>,
         costs: Vec<f64>,
     ) -> Result<Self> {
-        let flat = FlatTargets::of(&data.batch_for(Purpose::Scoring, &rows, device)?, data.positions())?;
+        let flat = FlatTargets::read(data, &rows, device)?;
         let (rows, total_rows) = match data.positions() {
             Positions::One => (rows, data.rows()),
             _ => (flat.rows(&rows), data.rows().saturating_mul(flat.per_row)),

@@ -30,8 +30,11 @@ fn probabilities() -> impl Strategy<Value = Vec<f64>> {
     })
 }
 
-/// Members (1, 2 or 4) by rows, labels, and members by new rows.
-fn tables() -> impl Strategy<Value = (Vec<Vec<Cell>>, Vec<u32>, Vec<Vec<Vec<f64>>>)> {
+/// Members by rows, labels, and members by new rows.
+type Tables = (Vec<Vec<Cell>>, Vec<u32>, Vec<Vec<Vec<f64>>>);
+
+/// Tables of 1, 2 or 4 members.
+fn tables() -> impl Strategy<Value = Tables> {
     (prop::sample::select(vec![1usize, 2, 4]), 1usize..40, 0usize..4).prop_flat_map(|(members, rows, new)| {
         let cell = prop::option::of(probabilities());
         (

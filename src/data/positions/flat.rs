@@ -1,10 +1,13 @@
 //! Positions as rows of their own: the targets of a batch whose rows have several.
 use crate::{
-    data::{Batch, Positions},
+    data::{Batch, Dataset, Positions, Purpose},
     kernels::rows::select,
     Error, Result, Rows,
 };
 use candle_core::{DType, Device, Tensor};
+
+/// Rows that are read at a time.
+const READ_ROWS: usize = 1024;
 
 /// The targets and the weights of the positions of some rows.
 #[derive(Clone, Debug)]
@@ -20,6 +23,47 @@ pub(crate) struct FlatTargets {
 }
 
 impl FlatTargets {
+    /// The positions of these rows of a data set, for scoring. They are read in batches, because a batch has the inputs of
+    /// its rows too.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of), and when the data cannot be read or rows have different numbers of positions.
+    pub(crate) fn read(data: &dyn Dataset, rows: &[u32], device: &Device) -> Result<Self> {
+        Self::read_by(READ_ROWS, data, rows, device)
+    }
+
+    fn read_by(size: usize, data: &dyn Dataset, rows: &[u32], device: &Device) -> Result<Self> {
+        let batch =
+            |rows: &[u32]| Self::of(&data.batch_for(Purpose::Scoring, rows, device)?, data.positions());
+        if rows.len() <= size {
+            return batch(rows);
+        }
+        let (mut targets, mut weights, mut kept) = (vec![], vec![], vec![]);
+        let (mut per_row, mut positions) = (None, 0u32);
+        for rows in rows.chunks(size) {
+            let part = batch(rows)?;
+            let own = *per_row.get_or_insert(part.per_row);
+            if part.per_row != own {
+                let must = format!("{own}, as that of the rows before");
+                return Err(Error::invalid("the number of positions of a row", must, part.per_row));
+            }
+            let end = positions + (rows.len() * own) as u32;
+            match part.kept {
+                Some(some) => kept.extend(some.iter().map(|position| positions + position)),
+                None => kept.extend(positions..end),
+            }
+            positions = end;
+            targets.push(part.targets);
+            weights.extend(part.weights);
+        }
+        Ok(Self {
+            targets: Tensor::cat(&targets, 0)?,
+            weights: if weights.is_empty() { None } else { Some(Tensor::cat(&weights, 0)?) },
+            kept: (kept.len() < positions as usize).then_some(kept),
+            per_row: per_row.unwrap_or(1),
+        })
+    }
+
     /// The positions of the rows of a batch; those of the ignored class are left out.
     ///
     /// # Errors
@@ -141,6 +185,7 @@ fn shape_of(positions: Positions) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::TensorDataset;
 
     const DENSE: Positions = Positions::Many { ignore_index: Some(9) };
 
@@ -163,6 +208,28 @@ mod tests {
         let targets = Tensor::new(&[[[0u32, 9], [1, 2]], [[9, 9], [2, 9]]], &Device::Cpu)?;
         let flat = FlatTargets::new(&targets, Some(&numbers.reshape((2, 2, 2))?), DENSE)?;
         assert_eq!(flat.weights.unwrap().to_vec1::<f32>()?, [0., 2., 3., 6.]);
+        Ok(())
+    }
+
+    #[test]
+    fn batches_read_what_one_batch_reads() -> Result<()> {
+        let pixels = Tensor::new(&[[0u32, 9], [1, 2], [9, 2], [1, 1], [2, 9]], &Device::Cpu)?;
+        let x = Tensor::zeros((5, 1), DType::F32, &Device::Cpu)?;
+        let dense = TensorDataset::dense(&x, &pixels, Some(9))?.with_weights(vec![1., 2., 3., 4., 5.])?;
+        let values = TensorDataset::regression(&x, &Tensor::arange(0f32, 5., &Device::Cpu)?)?;
+        let numbers = |t: &Tensor| t.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+        for (data, kept) in [(&dense, Some(vec![0, 1, 2, 3, 4, 6])), (&values, None)] {
+            let rows = [3, 1, 0, 4];
+            let whole = FlatTargets::read(data, &rows, &Device::Cpu)?;
+            assert_eq!(whole.kept, kept);
+            for size in 1..4 {
+                let parts = FlatTargets::read_by(size, data, &rows, &Device::Cpu)?;
+                assert_eq!(numbers(&parts.targets)?, numbers(&whole.targets)?);
+                let weights = |flat: &FlatTargets| flat.weights.as_ref().map(numbers).transpose();
+                assert_eq!(weights(&parts)?, weights(&whole)?);
+                assert_eq!((parts.kept, parts.per_row), (whole.kept.clone(), whole.per_row));
+            }
+        }
         Ok(())
     }
 
