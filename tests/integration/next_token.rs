@@ -56,7 +56,6 @@ fn the_next_token_is_the_last_position_by_every_rule_and_after_loading() {
         "geometric-mean",
         "median",
         "hard-vote",
-        "weighted-vote",
         "simplex-log-loss",
         "inverse-error",
         "per-class",
