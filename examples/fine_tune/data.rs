@@ -64,7 +64,7 @@ impl Images {
         let pixels = pixels.iter().take(rows * side * side).map(|pixel| f32::from(*pixel) / 255.).collect();
         let x = Tensor::from_vec(pixels, (rows, 1, side, side), &Device::Cpu)?;
         let labels: Vec<u32> = labels.iter().take(rows).map(|label| u32::from(*label)).collect();
-        let half = labels.iter().max().map_or(0, |most| (most + 1) / 2);
+        let half = labels.iter().max().map_or(0, |most| most.div_ceil(2));
         let part = |of: &dyn Fn(u32) -> bool, first: u32| -> Result<TensorDataset, Failure> {
             let of_part = labels.iter().zip(0..).filter(|(label, _)| of(**label));
             let (labels, rows): (Vec<u32>, Vec<u32>) =

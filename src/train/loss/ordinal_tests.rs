@@ -45,8 +45,11 @@ fn values_and_gradients_are_those_of_coral_pytorch() {
     }
 }
 
+/// Loss, weights, value and gradient.
+type Reference = (Loss, Option<[f64; 5]>, f64, [[f64; 3]; 5]);
+
 /// `tests/reference/ordinal.py`. `corn_loss` of coral_pytorch is 0.8183341994893385 over 10 logits of 5 rows: half of it.
-const REFERENCE: [(Loss, Option<[f64; 5]>, f64, [[f64; 3]; 5]); 4] = [
+const REFERENCE: [Reference; 4] = [
     (
         Loss::Coral,
         None,
