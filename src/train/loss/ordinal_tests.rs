@@ -45,11 +45,11 @@ fn values_and_gradients_are_those_of_coral_pytorch() {
     }
 }
 
-/// A loss, the weights of the rows, its value and its gradient.
-type Case = (Loss, Option<[f64; 5]>, f64, [[f64; 3]; 5]);
+/// Loss, weights, value and gradient.
+type Reference = (Loss, Option<[f64; 5]>, f64, [[f64; 3]; 5]);
 
 /// `tests/reference/ordinal.py`. `corn_loss` of coral_pytorch is 0.8183341994893385 over 10 logits of 5 rows: half of it.
-const REFERENCE: [Case; 4] = [
+const REFERENCE: [Reference; 4] = [
     (
         Loss::Coral,
         None,
