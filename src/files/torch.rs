@@ -2,7 +2,7 @@
 //!
 //! Nothing of the pickle is carried out ([`pickle`](super::pickle)). Of its values the tensors are read, and all
 //! others are left: numbers, texts and objects of any class. The pickle and the storages are the files of a zip archive
-//! ([`archive`]), or follow each other ([`pickles`]).
+//! (`archive`), or follow each other (`pickles`).
 mod archive;
 mod pickles;
 mod rebuild;
