@@ -19,7 +19,7 @@ const LENGTH: usize = 6;
 
 /// Texts `(N, 7)` in which a token is mostly the one before plus 1, modulo 4; some follow by 2.
 fn texts() -> Tensor {
-    let token = |at: u32| (at % 7 + at / 7 + u32::from(at % 5 == 0)) % TOKENS as u32;
+    let token = |at: u32| (at % 7 + at / 7 + u32::from(at.is_multiple_of(5))) % TOKENS as u32;
     Tensor::from_iter((0..40 * 7).map(token), &CPU).unwrap().reshape((40, LENGTH + 1)).unwrap()
 }
 
