@@ -616,6 +616,7 @@ impl<N: Network> Learner for Trainer<N> {
         check_soft_targets(&config, run, data, self.networks.output)?;
         self.transforms.check()?;
         self.fits.check()?;
-        self.watched(&config)?.map_or(Ok(()), |metric| check_watched(&metric, self.networks.output, data.task()))
+        self.watched(&config)?
+            .map_or(Ok(()), |metric| check_watched(&metric, self.networks.output, data.task()))
     }
 }

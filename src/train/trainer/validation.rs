@@ -44,7 +44,8 @@ impl<'m> ValidationRows<'m> {
     /// distributions.
     pub(super) fn add(&mut self, output: &Tensor, unscaled: &Tensor, batch: &Batch) -> Result<()> {
         let targets = batch.targets.to_device(&Device::Cpu)?;
-        let values = || self.kind.prediction(unscaled, self.task, Scale::Probability)?.to_device(&Device::Cpu);
+        let values =
+            || self.kind.prediction(unscaled, self.task, Scale::Probability)?.to_device(&Device::Cpu);
         self.predictions.push(match (&self.targets_of, self.task) {
             (Some(targets_of), _) => self.kind.parameters(output, targets_of)?,
             // One output `(B, 1)` may have the targets `(B,)`.
