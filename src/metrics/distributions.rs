@@ -170,7 +170,10 @@ mod tests {
         let crps = Metric::parse("crps").unwrap();
         let e = crps.compute(&y, &y, None).unwrap_err().to_string();
         let words = "the metric must be a metric of predicted values or probabilities here";
-        assert!(e.starts_with(words) && e.contains("OnDataset::metrics") && e.ends_with("but is crps"), "{e}");
+        assert!(
+            e.starts_with(words) && e.contains("OnDataset::metrics") && e.ends_with("but is crps"),
+            "{e}"
+        );
         let list = MetricList::parse("rmse,crps").unwrap();
         assert!(list.compute(&y, &y, None).unwrap_err().to_string().starts_with(words));
         assert!(list.check(VALUES).is_ok() && list.check_of_predictions(VALUES).is_err());
@@ -178,10 +181,7 @@ mod tests {
         assert_eq!((values, distributions), (vec!["rmse".to_string()], vec!["crps".into()]));
 
         let e = crps.check_task(Task::Classification { classes: 2 }).unwrap_err().to_string();
-        assert_eq!(
-            e,
-            "the task of the metric crps must be regression, but is classification with 2 classes"
-        );
+        assert_eq!(e, "the task of the metric crps must be regression, but is classification with 2 classes");
         let e = Metric::parse("nll").unwrap().check_task(VALUES).unwrap_err().to_string();
         assert!(e.contains("classification (distribution-nll is that of distributions of values)"), "{e}");
 

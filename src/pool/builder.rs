@@ -13,6 +13,7 @@ use crate::{
     Error, Member, Result, Rows, Seed,
 };
 use candle_core::Device;
+use std::collections::BTreeSet;
 
 /// One network that is already there, for a [`PoolBuilder`]: its weights, its architecture, and what it has seen.
 ///
@@ -123,7 +124,8 @@ impl PretrainedMember {
 ///
 /// A pool needs to know which rows of its data each network has seen, because rules, prunings and choices are made on
 /// rows that are new to the networks. Nothing in a file shows it, so it is declared for each network ([`Seen`]). A wrong
-/// declaration makes every figure of the pool too good. With [`Seen::Unknown`] the pool makes no held-out predictions;
+/// declaration makes every figure of the pool too good. A network that has seen a row of a
+/// [group](crate::data::Dataset::groups) counts as having seen the group. With [`Seen::Unknown`] the pool makes no held-out predictions;
 /// combiners without anything to fit work, and all others on rows that are new to all networks
 /// ([`Pool::on_new_data`]).
 ///
@@ -277,8 +279,15 @@ impl<'a, L: Learner> PoolBuilder<'a, L> {
                 let must = format!("below {}, the number of rows of the data", self.data.rows());
                 Err(Error::invalid("a row that a network has seen", must, last))
             }
-            _ => Ok((rows, false)),
+            _ => Ok((self.with_groups(rows), false)),
         }
+    }
+
+    /// These rows and all others of their groups.
+    fn with_groups(&self, rows: Rows) -> Rows {
+        let Some(groups) = self.data.groups() else { return rows };
+        let seen: BTreeSet<u32> = rows.iter().filter_map(|row| groups.get(*row as usize).copied()).collect();
+        (0..).zip(groups).filter(|(_, group)| seen.contains(group)).map(|(row, _)| row).collect()
     }
 
     /// Lets the network predict one or two rows, and checks the shape of its output.

@@ -543,6 +543,12 @@ fn held_out_rows_are_those_that_no_network_has_seen() {
     assert_eq!(learned, 1.);
     let report = pool.judge(&InverseError::new()).unwrap();
     assert!(report.score.metrics.headline() < 0.75, "{report}");
+    // Rows 0 to 3 are of one person, and so on: whoever has seen one row of a person has seen the person.
+    let people = by_heart.data.clone().with_groups((0..ROWS).map(|row| row / 4).collect()).unwrap();
+    let mut pool = PoolBuilder::new(&by_heart.networks, &people);
+    pool.add(PretrainedMember::new(&by_heart.weights[0], Seen::rows([2, 9]))).unwrap();
+    let unseen: Vec<u32> = (4..8).chain(12..ROWS).collect();
+    assert_eq!(pool.build().unwrap().unseen(), unseen);
 }
 
 #[test]

@@ -156,11 +156,9 @@ proptest! {
 #[test]
 fn after_the_bootstrap_by_hand() {
     let not = [f64::NAN; 2];
-    let held_out =
-        [[0.75, 0.25], not, [0.5, 0.5], not, [0.5, 0.5], [0.75, 0.25], not, not, not].concat();
-    let fit = |alpha| {
-        CrossClassConformal::fit(ClassScore::Lac, &held_out, 3, 2, &[0, 1, 0], alpha, None).unwrap()
-    };
+    let held_out = [[0.75, 0.25], not, [0.5, 0.5], not, [0.5, 0.5], [0.75, 0.25], not, not, not].concat();
+    let fit =
+        |alpha| CrossClassConformal::fit(ClassScore::Lac, &held_out, 3, 2, &[0, 1, 0], alpha, None).unwrap();
     // Class 0 has the scores 1/8 (member 0), 5/8 (member 1) and 3/8 (their mean); class 1 has 7/8, 3/8 and 5/8.
     let new = [[0.875, 0.125], [0.375, 0.625], [0.5, 0.5]].concat();
     let classes = |alpha| {
@@ -173,7 +171,10 @@ fn after_the_bootstrap_by_hand() {
     assert!(classes(0.8).is_empty()); // not 1 < 0.8
     let filled = fit(0.8).predict(&new, EmptySets::MostProbable, None).unwrap();
     assert_eq!(filled.classes_of(0).collect::<Vec<_>>(), [0]);
-    assert_eq!(classes(0.2), fit(0.2).predict(&new, EmptySets::Keep, None).unwrap().classes_of(0).collect::<Vec<_>>());
+    assert_eq!(
+        classes(0.2),
+        fit(0.2).predict(&new, EmptySets::Keep, None).unwrap().classes_of(0).collect::<Vec<_>>()
+    );
     assert_eq!((fit(0.2).rows(), fit(0.2).score()), (3, ClassScore::Lac));
 }
 
@@ -189,7 +190,9 @@ fn what_does_not_fit_is_named() {
         "number of held-out probabilities must be 2 · 2 · 2, for each member, row and class, but is 4"
     );
     assert!(fit(&p, 1, &[0, 2]).unwrap_err().contains("label of row 1 must be below 2"));
-    assert!(fit(&[0.75, 0.5, 0.5, 0.5], 1, &[0, 1]).unwrap_err().contains("sum of the probabilities of row 0"));
+    assert!(fit(&[0.75, 0.5, 0.5, 0.5], 1, &[0, 1])
+        .unwrap_err()
+        .contains("sum of the probabilities of row 0"));
     let missing = fit(&[f64::NAN; 4], 1, &[0, 1]).unwrap_err();
     assert_eq!(missing, "number of rows that a member holds out must be at least 1, but is 0");
     assert!(fit(&[f64::NAN, 1., 0.5, 0.5], 1, &[0, 1]).is_err());

@@ -458,7 +458,7 @@ fn every_combiner_follows_every_strategy_once_rows_are_reserved() {
         let (each, classes): (&[usize], &[usize]) = match case.problem {
             Problem::Classes => (&[ROWS, 3], &[ROWS]),
             Problem::Binary => (&[ROWS, 2], &[ROWS]),
-            
+
             Problem::Positions => (&[ROWS, 2, 3], &[ROWS, 2]),
             Problem::Labels => (&[ROWS, 3], &[ROWS, 3]),
             _ => (&[ROWS, 2], &[ROWS, 2]),
