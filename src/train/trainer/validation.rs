@@ -54,13 +54,10 @@ impl<'m> ValidationRows<'m> {
         let targets = batch.targets.to_device(&Device::Cpu)?;
         let values =
             || self.kind.prediction(unscaled, self.task, Scale::Probability)?.to_device(&Device::Cpu);
-<<<<<<< HEAD
         if let Some(parts) = &mut self.parts {
             let weights = batch.weights.as_ref().map(|w| w.to_dtype(DType::F64)?.to_vec1::<f64>());
             return parts.add(&values()?, &targets.to_vec1::<u32>()?, weights.transpose()?.as_deref());
         }
-=======
->>>>>>> part-A
         self.predictions.push(match (&self.targets_of, self.task) {
             (Some(targets_of), _) => self.kind.parameters(output, targets_of)?,
             // One output `(B, 1)` may have the targets `(B,)`.
