@@ -218,7 +218,7 @@ struct TestTable {
 impl TestTable {
     fn of<L: Learner>(test: &dyn Dataset, pool: &Pool<'_, L>) -> Result<Self> {
         let rows: Rows = (0..test.rows() as u32).collect();
-        let scored = ScoredRows::read(test, &rows)?;
+        let scored = ScoredRows::of_test(test)?;
         let (_, _, device) = pool.parts();
         let passes =
             Passes::new(Source::Rows(test, &rows), ROWS, device).limited((test.task(), test.positions()));

@@ -5,6 +5,7 @@
 //! distributions of values, and [`Scale`]
 //! the scale on which a combiner works.
 mod distribution;
+pub(crate) mod dtype;
 mod ordinal;
 pub(crate) mod output;
 pub(crate) mod positions;

@@ -2,7 +2,7 @@
 use crate::{
     data::{Dataset, FittedScalings, Inputs, Positions, Task},
     distribution::Mixture,
-    network::{output::ln, positions::Layout, Network, Output, Scale},
+    network::{dtype::name_inputs, output::ln, positions::Layout, Network, Output, Scale},
     plan::Settings,
     predictions::{
         passes::{concat, Pass, Passes},
@@ -25,6 +25,8 @@ const BATCH_ROWS: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct LiveMember<N> {
     network: N,
+    /// The type of the variables.
+    dtype: DType,
     features: Option<Vec<u32>>,
     scaling: FittedScalings,
     output: Output,
@@ -41,7 +43,9 @@ impl<N: Network> LiveMember<N> {
 
     /// The output of the network as it is.
     fn raw(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        self.on_network(inputs, |network, inputs| network.run(inputs, false))
+        self.on_network(inputs, |network, inputs| {
+            network.run(inputs, false).map_err(|e| name_inputs(e, inputs, self.dtype))
+        })
     }
 
     /// What `f` makes of the network and of the columns of the inputs that the member was trained on, scaled as they were.
@@ -108,6 +112,7 @@ impl<'a, N: Network> Constructor<'a, N> {
                 let (features, scaling) = (features.clone(), scaling.clone());
                 Ok(LiveMember {
                     network,
+                    dtype: self.dtype,
                     features,
                     scaling,
                     output: self.output,

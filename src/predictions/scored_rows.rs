@@ -27,6 +27,18 @@ pub(crate) struct ScoredRows {
 }
 
 impl ScoredRows {
+    /// Reads all rows of a test set, of which there must be some.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn of_test(data: &dyn Dataset) -> Result<Self> {
+        let rows: Rows = (0..data.rows() as u32).collect();
+        match rows.is_empty() {
+            true => Err(Error::invalid("the number of rows of the test data", "at least 1", 0)),
+            false => Self::read(data, &rows),
+        }
+    }
+
     /// Reads these rows of a data set in batches.
     ///
     /// # Errors

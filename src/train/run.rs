@@ -5,7 +5,7 @@ use crate::{
         positions::pass_rows, Batch, Dataset, FittedScalings, LastBatch, Positions, Purpose, Rows, Scaling,
         Task,
     },
-    network::Output,
+    network::{dtype, Output},
     observe::{Event, Flow, Observer},
     plan::{Position, RunSpec, Settings},
     store::{checkpoint::LoopState, EpochRecord},
@@ -20,7 +20,7 @@ use crate::{
     },
     Error, Network, Seed,
 };
-use candle_core::{Device, Result as CandleResult, Tensor};
+use candle_core::{Device, Error as CandleError, Result as CandleResult, Tensor};
 use rand::seq::SliceRandom;
 use std::{
     collections::BTreeSet,
@@ -461,7 +461,7 @@ impl<'a> Run<'a> {
     pub(crate) fn finish(mut self, outcome: CandleResult<()>) -> Result<Vec<EpochRecord>, Error> {
         match (outcome, self.failure.take()) {
             (Err(_), Some(failure)) => return Err(failure),
-            (Err(e), None) => return Err(e.into()),
+            (Err(e), None) => return Err(self.name_inputs(e).into()),
             (Ok(()), _) => {}
         }
         let collect = &self.parts.spec.collect;
@@ -480,6 +480,16 @@ impl<'a> Run<'a> {
             return Err(Error::invalid("the training loop", must, got));
         }
         Ok(self.curve)
+    }
+
+    /// The error of the training loop, which names the inputs if they are floats of another type than the variables.
+    fn name_inputs(&self, e: CandleError) -> CandleError {
+        let first = self.parts.spec.train.iter().take(1).copied().collect::<Rows>();
+        let variables = self.vars.all_vars();
+        match (variables.first(), self.batch(&first)) {
+            (Some(variable), Ok(batch)) => dtype::name_inputs(e, &batch.inputs, variable.dtype()),
+            _ => e,
+        }
     }
 
     pub(crate) fn notify(&self, event: &Event<'_>) -> Result<(), Error> {

@@ -35,6 +35,37 @@ fn error<L: Learner>(learner: &L, data: &dyn Dataset) -> Error {
     }
 }
 
+#[test]
+fn inputs_of_another_type_than_the_variables_are_named() {
+    let of = |dtype| {
+        let x = Tensor::arange(0f32, 24., &CPU).unwrap().reshape((12, 2)).unwrap().to_dtype(dtype).unwrap();
+        TensorDataset::classification(x, &Tensor::from_iter((0..12u32).map(|i| i % 2), &CPU).unwrap())
+            .unwrap()
+    };
+    let (f32s, f64s) = (of(DType::F32), of(DType::F64));
+    let expected = |e: Error| {
+        assert_eq!(
+            e.to_string(),
+            "the type of the inputs must be f32, as the network's variables are (Tensor::to_dtype converts inputs, \
+             Trainer::dtype the variables), but is f64"
+        );
+    };
+    let theirs = Trainer::new(|vb| linear(2, 2, vb)).epochs(1);
+    let ours = Trainer::new(|vb| candle_ensemble::nn::linear(2, 2, vb)).epochs(1);
+    expected(error(&theirs, &f64s));
+    expected(error(&ours, &f64s));
+    let several = Session::new(&ours, &f64s).executor(&Sequential).fit(&MultiRun::new(3), 42);
+    expected(several.err().unwrap());
+    let pool = Session::new(&theirs, &f32s).executor(&Sequential).fit(&MultiRun::new(2), 42).unwrap();
+    expected(pool.predictions(f64s.inputs()).err().unwrap());
+    // A network that converts its inputs itself is not disturbed.
+    let converts = Trainer::new(|vb: VarBuilder<'static>| {
+        let layer = linear(2, 2, vb)?;
+        Ok(move |x: &Tensor| layer.forward(&x.to_dtype(DType::F32)?))
+    });
+    one(&converts.epochs(1), &f64s);
+}
+
 /// The error of a number that is not finite, whose message has these parts and does not blame the learning rate.
 fn not_finite<L: Learner>(learner: &L, data: &dyn Dataset, parts: &[&str]) {
     let e = error(learner, data);

@@ -4,7 +4,7 @@ use crate::{
     kernels::argmax::argmax_rows,
     metrics::{reliability_bins, Metric, MetricList, ReliabilityBin, RowLoss, Truth, ECE_BINS},
     predictions::scored_rows::ScoredRows,
-    Error, Result, Rows,
+    Error, Result,
 };
 use candle_core::{DType, Device, Tensor};
 use std::sync::Arc;
@@ -27,8 +27,7 @@ pub(crate) struct TestRows {
 impl TestRows {
     pub(crate) fn of(test: &dyn Dataset, scaler: Option<&Scaler>, metrics: MetricList) -> Result<Self> {
         metrics.check_of_predictions(test.task())?;
-        let rows: Rows = (0..test.rows() as u32).collect();
-        let scored = Arc::new(ScoredRows::read(test, &rows)?);
+        let scored = Arc::new(ScoredRows::of_test(test)?);
         let (targets, task) = (scored.targets.clone(), test.task());
         let (targets, truth) = match task {
             Task::Classification { .. } => {
