@@ -460,8 +460,8 @@ impl<'a> Run<'a> {
     /// returns the learning curve.
     pub(crate) fn finish(mut self, outcome: CandleResult<()>) -> Result<Vec<EpochRecord>, Error> {
         match (outcome, self.failure.take()) {
+            (Err(_), Some(Error::Candle(e))) | (Err(e), None) => return Err(self.name_inputs(e).into()),
             (Err(_), Some(failure)) => return Err(failure),
-            (Err(e), None) => return Err(self.name_inputs(e).into()),
             (Ok(()), _) => {}
         }
         let collect = &self.parts.spec.collect;

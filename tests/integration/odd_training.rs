@@ -44,11 +44,9 @@ fn inputs_of_another_type_than_the_variables_are_named() {
     };
     let (f32s, f64s) = (of(DType::F32), of(DType::F64));
     let expected = |e: Error| {
-        assert_eq!(
-            e.to_string(),
-            "the type of the inputs must be f32, as the network's variables are (Tensor::to_dtype converts inputs, \
-             Trainer::dtype the variables), but is f64"
-        );
+        let text = "the type of the inputs must be f32, as the network's variables are (Tensor::to_dtype converts inputs, \
+                    Trainer::dtype the variables), but is f64";
+        assert!(e.to_string().ends_with(text), "{e}");
     };
     let theirs = Trainer::new(|vb| linear(2, 2, vb)).epochs(1);
     let ours = Trainer::new(|vb| candle_ensemble::nn::linear(2, 2, vb)).epochs(1);
