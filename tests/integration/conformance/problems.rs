@@ -28,11 +28,20 @@ pub enum Problem {
     Positions,
     /// Three labels, each of which a row has or has not.
     Labels,
+    /// Three classes with an order, two logits.
+    Ordered,
 }
 
 impl Problem {
-    pub const ALL: [Self; 6] =
-        [Self::Classes, Self::Binary, Self::Values, Self::Gaussians, Self::Positions, Self::Labels];
+    pub const ALL: [Self; 7] = [
+        Self::Classes,
+        Self::Binary,
+        Self::Values,
+        Self::Gaussians,
+        Self::Positions,
+        Self::Labels,
+        Self::Ordered,
+    ];
 
     pub fn is_classification(self) -> bool {
         !matches!(self, Self::Values | Self::Gaussians)
@@ -67,6 +76,7 @@ impl Problem {
             }
             Self::Classes => blobs(1, ROWS, 3, 0.7),
             Self::Binary => blobs(2, ROWS, 2, 0.9),
+            Self::Ordered => blobs(6, ROWS, 3, 0.7),
             Self::Values | Self::Gaussians => {
                 let one = line(3, ROWS, 0.5);
                 let x = one.inputs().only().unwrap().clone();
@@ -110,7 +120,7 @@ impl Problem {
         let outputs = match self {
             Self::Classes => 3,
             Self::Binary => 1,
-            Self::Values => 2,
+            Self::Values | Self::Ordered => 2,
             Self::Positions => 6,
             Self::Labels => 3,
             Self::Gaussians => 4,
@@ -133,6 +143,7 @@ impl Problem {
         let trainer = trainer.optimizer(Optimizer::adam(1e-2));
         match self {
             Self::Gaussians => trainer.output(Output::Gaussian),
+            Self::Ordered => trainer.output(Output::CumulativeLogits),
             _ => trainer,
         }
     }
