@@ -456,7 +456,7 @@ fn every_combiner_follows_every_strategy_once_rows_are_reserved() {
         let predicted = ensemble.predict(x).unwrap();
         let slots = ensemble.member_predictions(x).unwrap();
         let (each, classes): (&[usize], &[usize]) = match case.problem {
-            Problem::Classes => (&[ROWS, 3], &[ROWS]),
+            Problem::Classes | Problem::Ordered => (&[ROWS, 3], &[ROWS]),
             Problem::Binary => (&[ROWS, 2], &[ROWS]),
 
             Problem::Positions => (&[ROWS, 2, 3], &[ROWS, 2]),

@@ -37,13 +37,22 @@ pub enum Problem {
     Positions,
     /// Three labels, each of which a row has or has not.
     Labels,
+    /// Three classes with an order, two logits.
+    Ordered,
 }
 
 impl Problem {
     /// Those with which everything is tried. Rules, merges and records see a distribution as its mean, so Gaussians stand for
     /// all of them.
-    pub const ALL: [Self; 6] =
-        [Self::Classes, Self::Binary, Self::Values, Self::Gaussians, Self::Positions, Self::Labels];
+    pub const ALL: [Self; 7] = [
+        Self::Classes,
+        Self::Binary,
+        Self::Values,
+        Self::Gaussians,
+        Self::Positions,
+        Self::Labels,
+        Self::Ordered,
+    ];
 
     /// The kinds of distributions, with which everything is tried that depends on the kind.
     pub const DISTRIBUTIONS: [Self; 5] =
@@ -59,6 +68,7 @@ impl Problem {
             Self::Laplaces => Output::Laplace,
             Self::StudentTs => Output::StudentT { degrees_of_freedom: 4. },
             Self::Mixtures => Output::GaussianMixture { components: 2 },
+            Self::Ordered => Output::CumulativeLogits,
             Self::Quantiles => Output::Quantiles { levels: Levels::new(&[0.1, 0.5, 0.9]).unwrap() },
             _ => Output::Logits,
         }
@@ -93,6 +103,7 @@ impl Problem {
             }
             Self::Classes => blobs(1, ROWS, 3, 0.7),
             Self::Binary => blobs(2, ROWS, 2, 0.9),
+            Self::Ordered => blobs(6, ROWS, 3, 0.7),
             _ => {
                 let one = line(3, ROWS, 0.5);
                 let x = one.inputs().only().unwrap().clone();
@@ -136,6 +147,7 @@ impl Problem {
         let outputs = match self {
             Self::Classes => 3,
             Self::Binary => 1,
+            Self::Ordered => 2,
             Self::Positions => 6,
             Self::Labels => 3,
             _ => 2 * self.output().numbers_per_value(),
