@@ -7,7 +7,7 @@ use super::{
 use crate::common::{bits, bytes, flat, Tally};
 use candle_ensemble::{
     conformal::QuantileIntervals,
-    data::Scaling,
+    data::{Scaling, TensorDataset},
     exec::{Executor, Stacked, Threads},
     merge::{best_of, BestOf, MaxBarrier, MergeSpec},
     metrics::MetricList,
@@ -47,6 +47,9 @@ fn the_ensemble_is_the_mixture_of_its_members_with_every_weighted_mean_or_says_w
     };
     for case in cases() {
         let pool = case.pool(&case.reserving());
+        // Rows that no member has seen.
+        let inputs = (case.data.inputs().only().unwrap() + 1e-3).unwrap();
+        let fresh = TensorDataset::regression(inputs, case.data.targets()).unwrap();
         let all = case.problem == Problem::Gaussians || case.name.starts_with(ONE_STRATEGY);
         let tried = |row: &combiners::Row| row.goes_with(case.problem) && (all || SOME.contains(&&*row.name));
         for combiner in combiners::rows().into_iter().filter(tried) {
@@ -69,13 +72,13 @@ fn the_ensemble_is_the_mixture_of_its_members_with_every_weighted_mean_or_says_w
                     }
                     let metrics = on.metrics(&list(case.problem)).unwrap();
                     assert!(metrics.iter().all(|value| value.is_finite()), "{name}: {metrics:?}");
-                    let conformal = on.conformal(&QuantileIntervals::new(0.2)).unwrap();
+                    let conformal = ensemble.on(&fresh).conformal(&QuantileIntervals::new(0.2)).unwrap();
                     assert_eq!(on.predict_intervals(&conformal).unwrap().dims(), [ROWS, 2, 2], "{name}");
                 }
                 Err(e) => {
                     refusals += 1;
                     let metrics = on.metrics(&list(case.problem)).unwrap_err();
-                    let conformal = on.conformal(&QuantileIntervals::new(0.2)).unwrap_err();
+                    let conformal = ensemble.on(&fresh).conformal(&QuantileIntervals::new(0.2)).unwrap_err();
                     for e in [e, metrics, conformal] {
                         let e = e.to_string();
                         assert!(e.contains("must be the mean, or a weighted mean"), "{name}: {e}");
