@@ -28,6 +28,9 @@ impl<L: Learner> Pool<'_, L> {
     /// [`Error::UnknownRows`] when it is unknown which rows shaped some member: declare them, or use rows that are new to
     /// all members ([`on_new_data`](Self::on_new_data)). [`Error::HeldOut`] when there is no such row. When candle
     /// fails.
+    ///
+    /// [`Error::UnknownRows`]: crate::Error::UnknownRows
+    /// [`Error::HeldOut`]: crate::Error::HeldOut
     pub fn held_out(&self) -> Result<&HeldOut> {
         get_or_make(&self.held_out, || self.predict_held_out())
     }

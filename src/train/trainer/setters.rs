@@ -53,7 +53,7 @@ impl<N: Network> Trainer<N> {
         self
     }
 
-    /// Sets the loss. The default depends on the task; see [`TrainConfig::loss`].
+    /// Sets the loss. The default depends on the task; see [`TrainConfig::loss`](crate::train::TrainConfig::loss).
     #[must_use]
     pub fn loss(mut self, loss: Loss) -> Self {
         self.config.set_loss(loss);
@@ -115,8 +115,8 @@ impl<N: Network> Trainer<N> {
 
     /// Scales the inputs. The scaling is fitted on the training rows of each run and is part of its members: whatever
     /// predicts with them takes inputs as the data set has them. It needs a data set with one input. A run reads its
-    /// training rows once more for each 2²⁵ values. The network gets the inputs of [`RunSpec::features`], scaled; one-hot
-    /// encoding gives it a column for each category. Members that were fitted on different rows scale differently, so
+    /// training rows once more for each 2²⁵ values. The network gets the inputs of
+    /// [`RunSpec::features`](crate::plan::RunSpec::features), scaled; one-hot encoding gives it a column for each category. Members that were fitted on different rows scale differently, so
     /// their weights cannot be merged. The default is not to scale.
     ///
     /// ```
