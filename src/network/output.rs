@@ -26,14 +26,14 @@ use serde::{Deserialize, Serialize};
 /// | [`GaussianMixture`](Self::GaussianMixture) | `(B, 3 J K)` | `J K` logits, `J K` means, `J K` raw variances, those of the first value first |
 /// | [`Quantiles`](Self::Quantiles) | `(B, K Q)` | `Q` quantiles of the first value, then of the second |
 ///
-/// For `C` classes with an order, such as grades, a network outputs `C − 1` logits
-/// ([`CumulativeLogits`](Self::CumulativeLogits), [`ConditionalLogits`](Self::ConditionalLogits)). Predictions are
-/// probabilities of the classes as for other networks.
-///
-/// The prediction is then the mean of the distribution, so combiners, metrics and held-out predictions are those of
+/// The prediction of a distribution is its mean, so combiners, metrics and held-out predictions are those of
 /// values. [`Ensemble::predict_distribution`](crate::Ensemble::predict_distribution) and
 /// [`Pool::distributions`](crate::Pool::distributions) return the distributions. The loss is the negative log-likelihood or
 /// the pinball loss, unless another one is set ([`Loss::default_for`](crate::train::Loss::default_for)).
+///
+/// For `C` classes with an order, such as grades, a network outputs `C − 1` logits
+/// ([`CumulativeLogits`](Self::CumulativeLogits), [`ConditionalLogits`](Self::ConditionalLogits)). Predictions are
+/// probabilities of the classes as for other networks.
 ///
 /// ```
 /// use candle_ensemble::train::{CustomLoop, Output};
