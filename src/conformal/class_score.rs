@@ -102,6 +102,16 @@ impl ClassScore {
     }
 }
 
+/// Checks that new rows have a seed if the fit had one, and none otherwise.
+pub(super) fn check_seed(seed: Option<Seed>, randomized: bool) -> Result<()> {
+    if seed.is_some() == randomized {
+        return Ok(());
+    }
+    let must = if randomized { "given, as the fit had one" } else { "left out, as the fit had none" };
+    let got = if seed.is_some() { "given" } else { "missing" };
+    Err(Error::invalid("seed of the prediction sets", must, got))
+}
+
 /// `u` for each row: 1, or a draw if there is a seed.
 pub(super) fn shares(rows: usize, seed: Option<Seed>, name: &str) -> Vec<f64> {
     match seed {

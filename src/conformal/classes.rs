@@ -1,6 +1,6 @@
 //! Conformal prediction sets of classes.
 use super::{
-    class_score::{shares, RowScores},
+    class_score::{check_seed, shares, RowScores},
     inputs::check_alpha,
     mondrian::ScoreQuantiles,
     ClassProbabilities, ClassScore, PredictionSets,
@@ -181,12 +181,7 @@ impl ClassConformal {
         empty: EmptySets,
         seed: Option<Seed>,
     ) -> Result<PredictionSets> {
-        if seed.is_some() != self.randomized {
-            let must =
-                if self.randomized { "given, as the fit had one" } else { "left out, as the fit had none" };
-            let got = if seed.is_some() { "given" } else { "missing" };
-            return Err(Error::invalid("seed of the prediction sets", must, got));
-        }
+        check_seed(seed, self.randomized)?;
         self.predict_with(probabilities, groups, empty, &shares(probabilities.rows(), seed, "new rows"))
     }
 

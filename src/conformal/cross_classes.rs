@@ -1,6 +1,6 @@
 //! CV+ for classes: prediction sets from members that were each fitted on a part of the rows.
 use super::{
-    class_score::{shares, RowScores},
+    class_score::{check_seed, shares, RowScores},
     classes::fill_if_empty,
     inputs::{check_alpha, check_any},
     quantile::upper_rank,
@@ -152,12 +152,7 @@ impl CrossClassConformal {
         empty: EmptySets,
         seed: Option<Seed>,
     ) -> Result<PredictionSets> {
-        if seed.is_some() != self.randomized {
-            let must =
-                if self.randomized { "given, as the fit had one" } else { "left out, as the fit had none" };
-            let got = if seed.is_some() { "given" } else { "missing" };
-            return Err(Error::invalid("seed of the prediction sets", must, got));
-        }
+        check_seed(seed, self.randomized)?;
         let (members, classes) = (self.members.get(), self.classes);
         let rows = predictions.len() / (members * classes).max(1);
         if rows * members * classes != predictions.len() {
