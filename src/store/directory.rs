@@ -1,11 +1,11 @@
 //! Members on disk.
 use crate::{
     files::{self, header::FormatError, map},
-    store::{manifest, member_file, Checkpoint, Manifest, Store},
+    store::{blobs, manifest, member_file, Blobs, Checkpoint, Manifest, Store},
     Error, Member, Result,
 };
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -94,6 +94,11 @@ impl DirectoryStore {
         self.file(key, "checkpoint")
     }
 
+    fn blob_path(&self, name: &str) -> Result<PathBuf> {
+        blobs::check_name(name)?;
+        Ok(self.path.join(name))
+    }
+
     /// The path of a file in this directory; an error for keys that could name a file elsewhere.
     fn file(&self, key: &str, extension: &str) -> Result<PathBuf> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -156,6 +161,56 @@ impl Store for DirectoryStore {
 
     fn drop_checkpoint(&self, key: &str) -> Result<()> {
         files::remove(&self.checkpoint_path(key)?)
+    }
+
+    fn blobs(&self) -> Option<&dyn Blobs> {
+        Some(self)
+    }
+}
+
+/// Each blob is a file of the directory.
+impl Blobs for DirectoryStore {
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.blob_path(name)?;
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(files::failed(&path, e)),
+        }
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        files::write_whole(self.blob_path(name)?, bytes)
+    }
+
+    fn write_new(&self, name: &str, bytes: &[u8]) -> Result<bool> {
+        files::write_new(&self.blob_path(name)?, bytes)
+    }
+
+    fn exists(&self, name: &str) -> Result<bool> {
+        let path = self.blob_path(name)?;
+        path.try_exists().map_err(|e| files::failed(&path, e))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut names = vec![];
+        for entry in fs::read_dir(&self.path).map_err(|e| files::failed(&self.path, e))? {
+            let name = entry.map_err(|e| files::failed(&self.path, e))?.file_name();
+            // Other files, such as temporary ones, have names that no blob has.
+            if let Some(name) = name.to_str().filter(|name| name.starts_with(prefix)) {
+                names.extend(blobs::check_name(name).is_ok().then(|| name.to_string()));
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        files::remove(&self.blob_path(name)?)
+    }
+
+    fn locate(&self, name: &str) -> String {
+        self.path.join(name).display().to_string()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Members in memory.
 use crate::{
-    store::{Checkpoint, Store},
+    store::{blobs, Blobs, Checkpoint, Store},
     Member, Result,
 };
 use std::{
@@ -17,6 +17,7 @@ pub struct MemoryStore(Mutex<Content>);
 struct Content {
     members: BTreeMap<String, Member>,
     checkpoints: BTreeMap<String, Vec<u8>>,
+    blobs: BTreeMap<String, Vec<u8>>,
 }
 
 impl MemoryStore {
@@ -59,5 +60,53 @@ impl Store for MemoryStore {
     fn drop_checkpoint(&self, key: &str) -> Result<()> {
         self.content().checkpoints.remove(key);
         Ok(())
+    }
+
+    fn blobs(&self) -> Option<&dyn Blobs> {
+        Some(self)
+    }
+}
+
+impl Blobs for MemoryStore {
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        blobs::check_name(name)?;
+        Ok(self.content().blobs.get(name).cloned())
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        blobs::check_name(name)?;
+        self.content().blobs.insert(name.into(), bytes.into());
+        Ok(())
+    }
+
+    fn write_new(&self, name: &str, bytes: &[u8]) -> Result<bool> {
+        blobs::check_name(name)?;
+        let mut content = self.content();
+        let new = !content.blobs.contains_key(name);
+        if new {
+            content.blobs.insert(name.into(), bytes.into());
+        }
+        Ok(new)
+    }
+
+    fn exists(&self, name: &str) -> Result<bool> {
+        blobs::check_name(name)?;
+        Ok(self.content().blobs.contains_key(name))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let content = self.content();
+        let from = content.blobs.range(prefix.to_string()..);
+        Ok(from.map(|(name, _)| name).take_while(|name| name.starts_with(prefix)).cloned().collect())
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        blobs::check_name(name)?;
+        self.content().blobs.remove(name);
+        Ok(())
+    }
+
+    fn locate(&self, name: &str) -> String {
+        format!("{name} in memory")
     }
 }

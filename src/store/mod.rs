@@ -4,6 +4,7 @@
 //! key: [`MemoryStore`] for as long as the process runs, [`DirectoryStore`] on disk, where an interrupted
 //! build resumes from and several processes can share the work. The key is a hash of everything that
 //! determines the member's bytes, so a store never returns a member of another plan, data set or learner.
+mod blobs;
 pub(crate) mod checkpoint;
 mod directory;
 mod manifest;
@@ -12,6 +13,7 @@ mod member_file;
 mod memory;
 mod monitors;
 
+pub use blobs::Blobs;
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub(crate) use directory::read_file;
 pub use directory::DirectoryStore;
@@ -79,5 +81,11 @@ pub trait Store: Sync {
     /// When it cannot be removed.
     fn drop_checkpoint(&self, _key: &str) -> Result<()> {
         Ok(())
+    }
+
+    /// The blobs that lie beside the members, through which processes that share the store find each other. The default
+    /// is that there are none, so that processes cannot take runs from the store.
+    fn blobs(&self) -> Option<&dyn Blobs> {
+        None
     }
 }
