@@ -6,7 +6,7 @@
 //! spread over processes.
 use crate::{
     data::Dataset,
-    exec::{self, Executor},
+    exec::{self, Devices, Executor},
     observe::{Event, Flow, Observer, Silent},
     plan::{Plan, RunSpec},
     pool::Pool,
@@ -70,6 +70,8 @@ pub struct Session<'a, L> {
     learner: &'a L,
     data: &'a dyn Dataset,
     device: Device,
+    /// Further devices that runs are spread over.
+    others: Vec<Device>,
     executor: Option<&'a dyn Executor>,
     store: Option<&'a dyn Store>,
     observer: &'a dyn Observer,
@@ -80,7 +82,7 @@ pub struct Session<'a, L> {
 /// Not derived: a session only borrows its learner, so the learner need not be `Clone`.
 impl<L> Clone for Session<'_, L> {
     fn clone(&self) -> Self {
-        Self { device: self.device.clone(), ..*self }
+        Self { device: self.device.clone(), others: self.others.clone(), ..*self }
     }
 }
 
@@ -92,6 +94,7 @@ impl<'a, L: Learner> Session<'a, L> {
             learner,
             data,
             device: Device::Cpu,
+            others: vec![],
             executor: None,
             store: None,
             observer: &Silent,
@@ -103,8 +106,38 @@ impl<'a, L: Learner> Session<'a, L> {
     /// Sets the device on which networks train and predict; the default is the CPU.
     #[must_use]
     pub fn device(mut self, device: &Device) -> Self {
-        self.device = device.clone();
+        (self.device, self.others) = (device.clone(), vec![]);
         self
+    }
+
+    /// Sets several devices, at least one, over which the runs are spread. Each run trains wholly on one of them, the one
+    /// with the fewest runs when it begins. Predictions are made on the first.
+    ///
+    /// By default there is one worker for each device, so that each trains one run at a time. With another
+    /// [`executor`](Self::executor), `n` workers keep `n` runs on the devices, and groups of
+    /// [`Stacked`](crate::exec::Stacked) stay together. Devices of one kind give the same bytes, so it does not matter
+    /// which of them trains a run.
+    ///
+    /// # Errors
+    /// When there is no device.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use candle_ensemble::{data::TensorDataset, strategy::Bagging, train::Trainer, Session};
+    /// # let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
+    /// # let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
+    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
+    /// // On a machine with GPUs: (0..4).map(Device::new_cuda).collect::<candle_core::Result<Vec<_>>>()?
+    /// let devices = vec![Device::Cpu, Device::Cpu];
+    /// let pool = Session::new(&trainer, &data).devices(devices)?.fit(&Bagging::new(3), 42)?;
+    /// # assert_eq!(pool.members().len(), 3);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    pub fn devices(mut self, devices: impl IntoIterator<Item = Device>) -> Result<Self> {
+        let mut devices = devices.into_iter();
+        self.device = devices.next().ok_or_else(|| Error::invalid("the devices", "at least one", "none"))?;
+        self.others = devices.collect();
+        Ok(self)
     }
 
     /// Sets which runs train here, and how many at a time. By default, one run trains on each core of the
@@ -263,6 +296,7 @@ struct Build<'b, 'a, L> {
     session: &'b Session<'a, L>,
     plan: &'b Plan,
     store: &'b dyn Store,
+    devices: Devices,
     tag: String,
     /// The signature of each run's network, in the order of the runs.
     networks: Vec<String>,
@@ -283,7 +317,8 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let networks = signature::of_runs(session.learner, &plan.runs, &session.device)?;
         let distinct: Vec<_> = networks.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
         store.open(&Manifest::new(plan, &tag, &distinct))?;
-        Ok(Self { session, plan, store, tag, networks, stride: stride.unwrap_or(1) })
+        let devices = Devices::new(&session.device, &session.others);
+        Ok(Self { session, plan, store, devices, tag, networks, stride: stride.unwrap_or(1) })
     }
 
     fn members(&self, run: &RunSpec) -> usize {
@@ -304,11 +339,18 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let epochs_of = |run: &RunSpec| self.session.learner.epochs(run);
         let epochs = todo.iter().map(|run| epochs_of(run)).sum();
         let planned = self.plan.runs.iter().map(epochs_of).sum();
-        let (done, default) = (AtomicUsize::new(finished), exec::default_for(&self.session.device));
+        let (done, default) = (
+            AtomicUsize::new(finished),
+            exec::default_for_devices(&self.session.device, &self.session.others),
+        );
         let executor = self.session.executor.unwrap_or(&*default);
         let started = self.notify(&Event::BuildStarted { runs: of, finished, epochs, planned });
         let outcome = started
-            .and_then(|()| executor.execute_groups(&todo, &|runs| self.run_group(runs, &done)))
+            .and_then(|()| {
+                executor.execute_groups(&todo, &|runs| {
+                    self.devices.on_one(|device| self.run_group(runs, device, &done))
+                })
+            })
             .and_then(|()| self.notify(&Event::BuildFinished));
         outcome.map_err(|e| match e {
             Error::Cancelled { .. } => Error::Cancelled { done: done.into_inner(), of },
@@ -333,7 +375,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
 
     /// Trains a group of runs, those side by side that have that in common which the learner needs. Returns the outcome of
     /// each. After a run that was cancelled no other begins.
-    fn run_group(&self, runs: &[&RunSpec], done: &AtomicUsize) -> Vec<Result<()>> {
+    fn run_group(&self, runs: &[&RunSpec], device: &Device, done: &AtomicUsize) -> Vec<Result<()>> {
         let mut parts: Vec<(Option<String>, Vec<usize>)> = vec![];
         for (number, run) in runs.iter().enumerate() {
             let key = self.session.learner.stack_key(run);
@@ -346,8 +388,11 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         for (key, part) in parts {
             let together: Vec<_> = part.iter().filter_map(|number| runs.get(*number).copied()).collect();
             let trained = match &*together {
-                [run] => vec![self.run(run, (runs.len() > 1).then_some(why_alone(key.is_some())), done)],
-                several => self.run_stacked(several, done),
+                [run] => {
+                    let not_stacked = (runs.len() > 1).then_some(why_alone(key.is_some()));
+                    vec![self.run(run, device, not_stacked, done)]
+                }
+                several => self.run_stacked(several, device, done),
             };
             let stop = trained.iter().any(|outcome| matches!(outcome, Err(Error::Cancelled { .. })));
             for (number, outcome) in part.into_iter().zip(trained) {
@@ -362,26 +407,33 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
 
     /// Trains one run, from initial weights to its members in the store. `not_stacked` is the reason why a run of a group
     /// of several is not trained side by side with others.
-    fn run(&self, run: &RunSpec, not_stacked: Option<&str>, done: &AtomicUsize) -> Result<()> {
+    fn run(
+        &self,
+        run: &RunSpec,
+        device: &Device,
+        not_stacked: Option<&str>,
+        done: &AtomicUsize,
+    ) -> Result<()> {
         if let Some(reason) = not_stacked {
             self.notify(&Event::NotStacked { run, reason })?;
         }
         let started = Instant::now();
         self.notify(&Event::RunStarted { run })?;
         let store_member = self.storing(run, done);
-        let (_, curve) = train_run(self.session.learner, self.parts(run, &*store_member)?)?;
+        let (_, curve) = train_run(self.session.learner, self.parts(run, device, &*store_member)?)?;
         self.finish_run(run, &curve, started)
     }
 
     /// Trains several runs side by side.
-    fn run_stacked(&self, runs: &[&RunSpec], done: &AtomicUsize) -> Vec<Result<()>> {
+    fn run_stacked(&self, runs: &[&RunSpec], device: &Device, done: &AtomicUsize) -> Vec<Result<()>> {
         let started = Instant::now();
         let mut outcomes = cancelled(runs.len());
         let stores: Vec<_> = runs.iter().map(|run| self.storing(run, done)).collect();
         let (mut numbers, mut all) = (vec![], vec![]);
         for (number, (run, store_member)) in runs.iter().zip(&stores).enumerate() {
-            let begun =
-                self.notify(&Event::RunStarted { run }).and_then(|()| self.parts(run, &**store_member));
+            let begun = self
+                .notify(&Event::RunStarted { run })
+                .and_then(|()| self.parts(run, device, &**store_member));
             match begun {
                 Ok(parts) => {
                     numbers.push(number);
@@ -408,8 +460,13 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
     }
 
     /// What the training of a run needs besides the learner.
-    fn parts<'p>(&'p self, run: &'p RunSpec, store_member: &'p StoreMember<'p>) -> Result<RunParts<'p>> {
-        let Session { data, device, observer, .. } = self.session;
+    fn parts<'p>(
+        &'p self,
+        run: &'p RunSpec,
+        device: &'p Device,
+        store_member: &'p StoreMember<'p>,
+    ) -> Result<RunParts<'p>> {
+        let Session { data, observer, .. } = self.session;
         let key = self.checkpoint_key(run)?;
         Ok(RunParts {
             data: *data,

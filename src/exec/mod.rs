@@ -3,11 +3,13 @@
 //! [`Threads`] trains several runs in parallel, each on one core. [`Sequential`] trains one after the other,
 //! for large networks or a GPU. [`Stacked`] trains several runs side by side in one graph, for small networks.
 //! [`Shard`] trains a part of the plan, for job arrays. The results do not depend on the executor.
+mod devices;
 mod sequential;
 mod shard;
 mod stacked;
 mod threads;
 
+pub(crate) use devices::Devices;
 pub use sequential::Sequential;
 pub use shard::Shard;
 pub use stacked::Stacked;
@@ -49,6 +51,14 @@ pub(crate) fn default_for(device: &Device) -> Box<dyn Executor> {
     match device {
         Device::Cpu => Box::new(Threads::all_cores()),
         _ => Box::new(Sequential),
+    }
+}
+
+/// The executor for several devices where none is given: one worker for each of them.
+pub(crate) fn default_for_devices(first: &Device, others: &[Device]) -> Box<dyn Executor> {
+    match others.len() {
+        0 => default_for(first),
+        others => Box::new(Threads::one_for_each(1 + others)),
     }
 }
 

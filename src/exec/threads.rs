@@ -43,6 +43,11 @@ impl Threads {
         Self(std::thread::available_parallelism().map_or(1, usize::from))
     }
 
+    /// A worker for each of some devices, of which there is at least one.
+    pub(super) fn one_for_each(devices: usize) -> Self {
+        Self(devices.max(1))
+    }
+
     /// The number of workers.
     #[must_use]
     pub fn workers(self) -> usize {

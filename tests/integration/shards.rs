@@ -2,13 +2,15 @@
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     data::TensorDataset,
-    exec::{Sequential, Shard, Threads},
+    exec::{Sequential, Shard, Stacked, Threads},
+    observe::{Event, Flow, Observer},
     store::DirectoryStore,
     strategy::Bagging,
     train::Trainer,
     Error, Member, Result, Session,
 };
 use candle_nn::linear;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
 fn any_process_loads_the_members_that_shards_have_trained() -> Result<()> {
@@ -32,4 +34,56 @@ fn any_process_loads_the_members_that_shards_have_trained() -> Result<()> {
     let in_one_process = Session::new(&trainer, &data).train(&plan)?;
     assert_eq!(bytes(session.load(&plan)?.members())?, bytes(in_one_process.members())?);
     Ok(())
+}
+
+/// CPU workers stand in for several GPUs. Which device trains a run does not matter.
+#[test]
+fn runs_are_spread_over_devices_and_give_the_same_bytes() -> Result<()> {
+    let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
+    let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
+    let trainer = Trainer::new(|vb| linear(2, 1, vb)).epochs(3);
+    let session = Session::new(&trainer, &data);
+    let bytes = |members: &[Member]| members.iter().map(Member::to_bytes).collect::<Result<Vec<_>>>();
+    let one = bytes(session.fit(&Bagging::new(7), 1)?.members())?;
+
+    let devices = vec![Device::Cpu; 3];
+    let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let observer = Counting { running: &running, most: &most };
+    let on_three = session.clone().devices(devices.clone())?.observer(&observer);
+    assert_eq!(bytes(on_three.fit(&Bagging::new(7), 1)?.members())?, one);
+    assert!((1..=3).contains(&most.into_inner()), "one worker for each device");
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = DirectoryStore::new(folder.path())?;
+    let plan = session.plan(&Bagging::new(7), 1)?;
+    for (index, stacked) in [Stacked::new(2)?, Stacked::new(1)?].iter().enumerate() {
+        let shard = Shard::new(index, 2, stacked)?;
+        session.clone().devices(devices.clone())?.store(&store).executor(&shard).build(&plan)?;
+    }
+    assert_eq!(bytes(session.clone().store(&store).load(&plan)?.members())?, one);
+    let e = session.devices([]).err().unwrap().to_string();
+    assert_eq!(e, "the devices must be at least one, but is none");
+    Ok(())
+}
+
+/// Counts how many runs train at the same time.
+struct Counting<'a> {
+    running: &'a AtomicUsize,
+    most: &'a AtomicUsize,
+}
+
+impl Observer for Counting<'_> {
+    fn notify(&self, event: &Event<'_>) -> Flow {
+        match event {
+            Event::RunStarted { .. } => {
+                let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+                self.most.fetch_max(running, Ordering::SeqCst);
+            }
+            Event::RunFinished { .. } => {
+                self.running.fetch_sub(1, Ordering::SeqCst);
+            }
+            _ => {}
+        }
+        Flow::Continue
+    }
 }
