@@ -159,6 +159,18 @@ pub enum Error {
         /// The cause.
         source: std::io::Error,
     },
+    /// An object in object storage could not be read or written.
+    #[error("{object}: {action} failed{}: {why}", in_attempts(*attempts))]
+    ObjectStorage {
+        /// The address of the object, without credentials.
+        object: String,
+        /// What was tried, such as "reading".
+        action: String,
+        /// How often it was tried.
+        attempts: usize,
+        /// Why the last attempt failed, without credentials.
+        why: String,
+    },
     /// An error in a run, with the number of the run.
     #[error("run {run}: {source}")]
     Run {
@@ -188,6 +200,14 @@ impl Error {
             | Self::Cancelled { .. }) => e,
             e => Self::Run { run, source: Box::new(e) },
         }
+    }
+}
+
+/// How often something was tried, where that is more than once.
+fn in_attempts(attempts: usize) -> String {
+    match attempts {
+        0 | 1 => String::new(),
+        attempts => format!(" in {attempts} attempts"),
     }
 }
 

@@ -1,8 +1,12 @@
 //! Members on disk.
 use crate::{
-    files::{self, header::FormatError, map},
-    store::{blobs, manifest, member_file, Blobs, Checkpoint, Manifest, Store},
-    Error, Member, Result,
+    files::{self, header::FormatError, map, TensorFile},
+    store::{
+        blobs,
+        layout::{self, Files},
+        Blobs, Checkpoint, Manifest, Store,
+    },
+    Member, Result,
 };
 use std::{
     fs, io,
@@ -79,88 +83,42 @@ impl DirectoryStore {
     /// # Errors
     /// When the manifest cannot be read or is damaged.
     pub fn manifest(&self) -> Result<Option<Manifest<'static>>> {
-        read_file(&self.manifest_path(), manifest::read)
+        layout::manifest(self)
     }
 
-    fn manifest_path(&self) -> PathBuf {
-        self.path.join("plan.bin")
-    }
-
-    fn member_path(&self, key: &str) -> Result<PathBuf> {
-        self.file(key, "safetensors")
-    }
-
-    fn checkpoint_path(&self, key: &str) -> Result<PathBuf> {
-        self.file(key, "checkpoint")
-    }
-
-    fn blob_path(&self, name: &str) -> Result<PathBuf> {
+    fn file(&self, name: &str) -> Result<PathBuf> {
         blobs::check_name(name)?;
         Ok(self.path.join(name))
-    }
-
-    /// The path of a file in this directory; an error for keys that could name a file elsewhere.
-    fn file(&self, key: &str, extension: &str) -> Result<PathBuf> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if !(1..=200).contains(&key.len()) || key.starts_with('.') || !key.chars().all(plain) {
-            let must = "1 to 200 letters, digits, '-', '_' and '.', without a '.' at the start";
-            return Err(Error::invalid("a key", must, format!("{key:?}")));
-        }
-        Ok(self.path.join(format!("{key}.{extension}")))
     }
 }
 
 impl Store for DirectoryStore {
     fn open(&self, manifest: &Manifest<'_>) -> Result<()> {
-        let (path, bytes) = (self.manifest_path(), manifest.to_bytes()?);
-        // Of two processes that start at the same time, one writes and the other compares.
-        if !path.exists() && files::write_new(&path, &bytes)? {
-            return Ok(());
-        }
-        let read = |there: &[u8]| match there == bytes {
-            true => Ok(None),
-            false => manifest::read(there).map(Some),
-        };
-        // `None` where the file has just been removed, by someone who removes the store.
-        match read_file(&path, read)?.flatten().map(|there| manifest.differs(&there)) {
-            None | Some(None) => Ok(()),
-            Some(Some(why)) => {
-                Err(Error::Foreign { what: format!("the store {}", self.path.display()), why })
-            }
-        }
+        layout::open(self, manifest).map(drop)
     }
 
     fn put(&self, member: Member) -> Result<()> {
-        let (path, file) = (self.member_path(&member.record.key)?, member.to_file()?);
-        files::write_with(&path, |out| file.write(out))
+        layout::put(self, &member)
     }
 
     fn get(&self, key: &str) -> Result<Option<Member>> {
-        read_file(&self.member_path(key)?, |bytes| {
-            let member = member_file::read(bytes)?;
-            match member.record.key == key {
-                true => Ok(member),
-                false => Err(FormatError::foreign(format!("it holds the member {:?}", member.record.key))),
-            }
-        })
+        layout::get(self, key)
     }
 
     fn contains(&self, key: &str) -> Result<bool> {
-        let path = self.member_path(key)?;
-        path.try_exists().map_err(|e| files::failed(&path, e))
+        layout::contains(self, key)
     }
 
     fn put_checkpoint(&self, key: &str, checkpoint: &Checkpoint) -> Result<()> {
-        let (path, file) = (self.checkpoint_path(key)?, checkpoint.to_file(key)?);
-        files::write_with(&path, |out| file.write(out))
+        layout::put_checkpoint(self, key, checkpoint)
     }
 
     fn checkpoint(&self, key: &str) -> Result<Option<Checkpoint>> {
-        read_file(&self.checkpoint_path(key)?, |bytes| Checkpoint::read(key, bytes))
+        layout::checkpoint(self, key)
     }
 
     fn drop_checkpoint(&self, key: &str) -> Result<()> {
-        files::remove(&self.checkpoint_path(key)?)
+        layout::drop_checkpoint(self, key)
     }
 
     fn blobs(&self) -> Option<&dyn Blobs> {
@@ -168,10 +126,29 @@ impl Store for DirectoryStore {
     }
 }
 
+/// Files are mapped to be read, and written one tensor at a time.
+impl Files for DirectoryStore {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn read_with<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&[u8]) -> Result<T, FormatError>,
+    ) -> Result<Option<T>> {
+        read_file(&self.file(name)?, read)
+    }
+
+    fn write_tensors(&self, name: &str, file: &TensorFile) -> Result<()> {
+        files::write_with(&self.file(name)?, |out| file.write(out))
+    }
+}
+
 /// Each blob is a file of the directory.
 impl Blobs for DirectoryStore {
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let path = self.blob_path(name)?;
+        let path = self.file(name)?;
         match fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -180,15 +157,15 @@ impl Blobs for DirectoryStore {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        files::write_whole(self.blob_path(name)?, bytes)
+        files::write_whole(self.file(name)?, bytes)
     }
 
     fn write_new(&self, name: &str, bytes: &[u8]) -> Result<bool> {
-        files::write_new(&self.blob_path(name)?, bytes)
+        files::write_new(&self.file(name)?, bytes)
     }
 
     fn exists(&self, name: &str) -> Result<bool> {
-        let path = self.blob_path(name)?;
+        let path = self.file(name)?;
         path.try_exists().map_err(|e| files::failed(&path, e))
     }
 
@@ -206,7 +183,7 @@ impl Blobs for DirectoryStore {
     }
 
     fn remove(&self, name: &str) -> Result<()> {
-        files::remove(&self.blob_path(name)?)
+        files::remove(&self.file(name)?)
     }
 
     fn locate(&self, name: &str) -> String {
@@ -226,7 +203,7 @@ pub(crate) fn read_file<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{plan::Settings, store::Record};
+    use crate::{plan::Settings, store::Record, Error};
     use candle_core::{Device, Tensor};
 
     fn member(key: &str, weight: f32) -> Member {

@@ -2,16 +2,20 @@
 //!
 //! A [`Member`] is data: named tensors and a [`Record`] of which rows shaped it. A [`Store`] keeps members by
 //! key: [`MemoryStore`] for as long as the process runs, [`DirectoryStore`] on disk, where an interrupted
-//! build resumes from and several processes can share the work. The key is a hash of everything that
+//! build resumes from and several processes can share the work, and `ObjectStore` (feature `object-store`) in object
+//! storage, where processes on several machines can. The key is a hash of everything that
 //! determines the member's bytes, so a store never returns a member of another plan, data set or learner.
 mod blobs;
 pub(crate) mod checkpoint;
 mod directory;
+mod layout;
 mod manifest;
 pub(crate) mod member;
 mod member_file;
 mod memory;
 mod monitors;
+#[cfg(feature = "object-store")]
+mod object;
 
 pub use blobs::Blobs;
 pub use checkpoint::{Checkpoint, Checkpoints};
@@ -22,6 +26,9 @@ pub use member::{EpochRecord, Member, Record, Seen};
 pub(crate) use member_file::{check_record, read as read_member};
 pub use memory::MemoryStore;
 pub use monitors::{Monitors, VariableRecord};
+#[cfg(feature = "object-store")]
+#[cfg_attr(docsrs, doc(cfg(feature = "object-store")))]
+pub use object::{ObjectStore, ObjectStoreOptions};
 
 use crate::Result;
 
