@@ -41,7 +41,7 @@ impl EnsembleBuilder for Jackknife {
             let id = runs.len();
             runs.push(RunSpec::new(id, architecture, seed.nth("run", id as u64), kept));
         }
-        Ok(Plan { runs, reserved: Rows::new(), data: data.fingerprint(), seed })
+        Ok(Plan { runs, reserved: vec![].into(), data: data.fingerprint(), seed })
     }
 
     fn name(&self) -> String {

@@ -15,9 +15,9 @@ pub use load::LoadReport;
 
 use crate::{
     combine::{Combiner, CombinerReport},
-    data::{Dataset, Fingerprint},
+    data::{Dataset, Fingerprint, RowBitmap},
     ensemble::{Ensemble, Origin},
-    predictions::{live::LiveSlots, unseen::rows_not_in},
+    predictions::live::LiveSlots,
     prune::Prune,
     store::member::{is_seen_unknown, predicting},
     train::Learner,
@@ -236,7 +236,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     pub fn unseen(&self) -> Rows {
         match self.is_seen_unknown() {
             true => Rows::new(),
-            false => rows_not_in(&self.seen(), self.data.rows()),
+            false => self.seen().complement(self.data.rows()).to_vec(),
         }
     }
 
@@ -299,21 +299,14 @@ impl<'a, L: Learner> Pool<'a, L> {
         Ok(self.members.iter().filter(|m| kept.contains(&m.record.slot)).cloned().collect())
     }
 
-    /// The rows of the pool's data that are known to have shaped any of its members, sorted.
-    pub(crate) fn seen(&self) -> Rows {
-        let mut seen: Rows = self.members.iter().flat_map(|m| self.seen_by(m).iter().copied()).collect();
-        seen.sort_unstable();
-        seen.dedup();
-        seen
+    /// The rows of the pool's data that are known to have shaped any of its members.
+    pub(crate) fn seen(&self) -> RowBitmap {
+        RowBitmap::union_of(self.members.iter().filter_map(|member| self.seen_by(member)))
     }
 
-    /// The rows of the pool's data that are known to have shaped a member, sorted.
-    pub(crate) fn seen_by<'m>(&self, member: &'m Member) -> &'m [u32] {
-        if self.new_data {
-            &[]
-        } else {
-            &member.record.seen
-        }
+    /// The rows of the pool's data that are known to have shaped a member; `None` where the data is new to all members.
+    pub(crate) fn seen_by<'m>(&self, member: &'m Member) -> Option<&'m RowBitmap> {
+        (!self.new_data).then_some(&member.record.seen)
     }
 
     /// Whether it is unknown which rows of the pool's data shaped some member.

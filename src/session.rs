@@ -220,7 +220,7 @@ impl<'a, L: Learner> Session<'a, L> {
 
     /// The pool of the members of a plan.
     pub(crate) fn pool(&self, members: Vec<Member>, plan: &Plan) -> Result<Pool<'a, L>> {
-        let of_plan = (plan.reserved.clone(), plan.seed);
+        let of_plan = (plan.reserved.to_vec()?, plan.seed);
         Pool::new(members, self.learner, self.data, self.device.clone(), of_plan)
     }
 
@@ -504,7 +504,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             settings: run.settings.clone(),
             features: run.features.clone(),
             scaling: scaling.clone(),
-            seen: run.seen(),
+            seen: run.seen()?,
             seen_unknown: false,
             curve: curve.to_vec(),
             key: self.key(run, index)?,

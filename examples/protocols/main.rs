@@ -135,7 +135,7 @@ fn repeat(
         visit(&Trained {
             test: pool.predictions_per_member(test.inputs())?,
             train: pool.predictions_per_member(train.inputs())?,
-            seen: pool.members().iter().map(|m| m.record.seen.clone()).collect(),
+            seen: pool.members().iter().map(|m| m.record.seen.to_vec()).collect(),
             weights: pool.members().iter().map(|m| m.weights.clone()).collect(),
         })?;
     }

@@ -203,8 +203,8 @@ impl Problem {
     /// A plan of one run on the training rows. Its initial weights and shuffles depend on the seed only.
     pub fn plan(&self, seed: Seed) -> Plan {
         let mut run = RunSpec::new(0, "model", seed, self.train.clone());
-        run.valid.clone_from(&self.valid);
-        Plan { runs: vec![run], reserved: vec![], data: self.data.fingerprint(), seed }
+        run.valid = (&self.valid).into();
+        Plan { runs: vec![run], reserved: vec![].into(), data: self.data.fingerprint(), seed }
     }
 
     /// Scores the one network of the pool.

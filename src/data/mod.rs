@@ -3,11 +3,13 @@
 //! A [`Dataset`] returns rows by number as a [`Batch`] of inputs and targets; [`TensorDataset`] holds them in
 //! memory and checks them. Its strata and groups tell a [`Split`] and the [resampling](crate::resample) which
 //! rows belong together. Its [`Fingerprint`] identifies the content in plans and stores. A [`Scaling`]
-//! brings columns to one scale and back; [`Scaler`] is the plain form of two of them. [`LastBatch`] says what
+//! brings columns to one scale and back; [`Scaler`] is the plain form of two of them. A [`RowBitmap`] is a set of
+//! rows that stays small where there are many. [`LastBatch`] says what
 //! becomes of a last batch that is smaller than the others.
 mod batches;
 mod dataset;
 pub(crate) mod positions;
+mod row_bitmap;
 mod scale;
 mod split;
 mod tensor_dataset;
@@ -17,10 +19,11 @@ mod view;
 pub(crate) use batches::passes;
 pub use batches::LastBatch;
 pub use dataset::{Batch, Dataset, Fingerprint, Inputs, Positions, Purpose, Task};
+pub use row_bitmap::RowBitmap;
 pub(crate) use scale::{check_targets, not_affine};
 pub use scale::{FittedColumn, FittedScaling, FittedScalings, Scaler, Scaling};
 pub use split::Split;
-pub(crate) use split::{apportion, members};
+pub(crate) use split::{apportion, members, test_shares, test_size};
 pub use tensor_dataset::TensorDataset;
 pub(crate) use view::View;
 

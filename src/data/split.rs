@@ -74,12 +74,8 @@ impl Split {
     /// As [`Self::stratified`], for a number of test rows.
     pub(crate) fn stratified_of(strata: &[u32], size: usize, seed: Seed) -> Result<Self> {
         let mut rows = members(strata)?;
-        rows.retain(|_, rows| rows.len() > 1);
         let sizes: Vec<_> = rows.values().map(Vec::len).collect();
-        let shares = shares(&sizes, size).ok_or_else(|| {
-            let must = format!("enough for {size} rows to test on and one of each stratum to train on");
-            Error::invalid("the number of rows", must, strata.len())
-        })?;
+        let shares = test_shares(&sizes, size)?;
         let drawn = rows
             .iter_mut()
             .zip(shares)
@@ -131,7 +127,8 @@ fn number(rows: usize) -> Result<u32> {
         .map_err(|_| Error::invalid("the number of rows", format!("at most {}", u32::MAX), rows))
 }
 
-fn test_size(what: &str, count: usize, fraction: f64) -> Result<usize> {
+/// The number of rows or groups to test on, of so many.
+pub(crate) fn test_size(what: &str, count: usize, fraction: f64) -> Result<usize> {
     if !(fraction > 0. && fraction < 1.) {
         return Err(Error::invalid("the test fraction", "between 0 and 1", fraction));
     }
@@ -155,6 +152,19 @@ pub(crate) fn members(ids: &[u32]) -> Result<BTreeMap<u32, Rows>> {
 /// `n` of the rows, drawn without replacement.
 fn draw(rows: &mut Rows, n: usize, seed: Seed) -> Rows {
     rows.partial_shuffle(&mut seed.rng(), n).0.to_vec()
+}
+
+/// How many rows of each stratum to test on, where strata have so many rows and `size` rows in all are tested on. Each
+/// stratum keeps a row to train on; those of one row are left out of the shares.
+pub(crate) fn test_shares(sizes: &[usize], size: usize) -> Result<Vec<usize>> {
+    let several: Vec<usize> = sizes.iter().copied().filter(|size| *size > 1).collect();
+    let mut shares = shares(&several, size)
+        .ok_or_else(|| {
+            let must = format!("enough for {size} rows to test on and one of each stratum to train on");
+            Error::invalid("the number of rows", must, sizes.iter().sum::<usize>())
+        })?
+        .into_iter();
+    Ok(sizes.iter().map(|size| if *size > 1 { shares.next().unwrap_or_default() } else { 0 }).collect())
 }
 
 /// Divides `total` in proportion to `sizes`, by largest remainders, so that each share is below its size.

@@ -6,6 +6,7 @@ use crate::{
     files,
     observe::{Event, Flow, Observer},
     plan::{Plan, RunSpec},
+    resample::PlannedRows,
     store::{Checkpoints, DirectoryStore, EpochRecord, MemoryStore, Store},
     train::{Learner, Trainer},
     Error, Member, Network, Result, Session,
@@ -200,7 +201,7 @@ fn finished(attempt: Option<Attempt>) -> Result<Attempt> {
 /// The plan of one run.
 fn single(plan: &Plan, run: &RunSpec) -> Plan {
     let run = RunSpec { id: 0, slot: 0, ..run.clone() };
-    Plan { runs: vec![run], reserved: vec![], data: plan.data, seed: plan.seed }
+    Plan { runs: vec![run], reserved: PlannedRows::none(), data: plan.data, seed: plan.seed }
 }
 
 /// The members of a run with the numbers that they have in its plan.

@@ -12,6 +12,7 @@ use crate::{
     plan::{Plan, RunSpec, Settings},
     pool::Pool,
     predictions::{passes::Source, scored_rows::ScoredRows, Predictions},
+    resample::PlannedRows,
     store::{Checkpoints, EpochRecord},
     train::{Learner, Monitor, Trainer},
     Error, Member, Network, Result, Rows, Seed,
@@ -301,10 +302,10 @@ impl<'a, N: Network> Examination<'a, N> {
         let run = |id: usize| {
             let seed = seed.nth("run", id as u64);
             let run = RunSpec::new(id, &architecture, seed, split.train.clone());
-            RunSpec { valid: split.test.clone(), settings: self.settings.clone(), ..run }
+            RunSpec { valid: (&split.test).into(), settings: self.settings.clone(), ..run }
         };
         let runs = (0..self.runs).map(run).collect();
-        Plan { runs, reserved: Rows::new(), data: self.data.fingerprint(), seed }
+        Plan { runs, reserved: PlannedRows::none(), data: self.data.fingerprint(), seed }
     }
 
     /// The scores on several numbers of the training rows.

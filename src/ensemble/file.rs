@@ -7,7 +7,7 @@ use crate::{
     network::Output,
     plan::Settings,
     predictions::live::{Constructor, LiveSlots},
-    store::{check_record, read_file, read_member, Record},
+    store::{read_file, read_member, Record},
     train::{Learner, SharedBuild},
     weights::Weights,
     Error, Member, Network, Result,
@@ -277,7 +277,6 @@ fn read_parts(bytes: &[u8]) -> Result<(Description, Vec<u8>, Vec<Member>), Forma
             .ok_or_else(|| FormatError::foreign(format!("its tensor {name:?} belongs to no member")))?
             .insert(own.into(), tensor);
     }
-    description.members.iter().try_for_each(check_record)?;
     let records = std::mem::take(&mut description.members).into_iter();
     let members: Vec<_> = records.zip(weights).map(|(record, weights)| Member { weights, record }).collect();
     match members.is_empty() {

@@ -224,8 +224,7 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
             let unknown = self.members.iter().filter(|member| member.record.seen_unknown);
             return Err(Error::UnknownRows { members: unknown.map(Member::name).collect() });
         }
-        let is_seen =
-            |row: &&u32| self.members.iter().any(|member| member.record.seen.binary_search(row).is_ok());
+        let is_seen = |row: &&u32| self.members.iter().any(|member| member.record.seen.contains(**row));
         match rows.iter().filter(is_seen).count() {
             0 => Ok(()),
             seen => refused(format!("{} rows, {seen} of which members have seen", rows.len())),

@@ -1,7 +1,7 @@
 //! A table of the members of a pool and of combinations of them, best first.
 use crate::{
     combine::{cross_fit::cross_fit, Combiner, FittedCombiner},
-    data::{Dataset, Positions},
+    data::{Dataset, Positions, RowBitmap},
     evaluate::{
         combination::{Combination, Way},
         combinations,
@@ -382,8 +382,8 @@ impl<L: Learner> Board<'_, '_, L> {
 
 /// The number of rows that shaped the members, if it is known.
 fn seen(members: &[Member]) -> Option<usize> {
-    let rows: BTreeSet<u32> = members.iter().flat_map(|member| member.record.seen.iter().copied()).collect();
-    (!is_seen_unknown(members)).then_some(rows.len())
+    let rows = || RowBitmap::union_of(members.iter().map(|member| &member.record.seen)).len();
+    (!is_seen_unknown(members)).then(rows)
 }
 
 /// The settings of the members that differ from the learner's, without repetition.

@@ -204,7 +204,7 @@ impl<'a, L: Learner> Sensitivity<'a, L> {
             for repeat in 0..self.repeats {
                 let seed = seed.nth("repeat", repeat as u64);
                 let mut run = RunSpec::new(runs.len(), &architecture, seed, split.train.clone());
-                run.valid.clone_from(&split.test);
+                run.valid = (&split.test).into();
                 run.settings =
                     self.settings.clone().with("learning_rate", rate).with("batch_size", size.clone());
                 runs.push(run);

@@ -55,8 +55,13 @@ mod tests {
         };
         assert_eq!(why(&wrap("checkpoint of a", b"")), r#"it holds a "checkpoint of a", not a "plan""#);
         assert_eq!(
-            why(b"candle-ensemble, format 3, plan\n..."),
-            r#"it is of format "3", but this version reads 2"#
+            why(b"candle-ensemble, format 4, plan\n..."),
+            r#"it is of format "4", but this version reads 3"#
+        );
+        // Plans of before rows were rules.
+        assert_eq!(
+            why(b"candle-ensemble, format 2, plan\n..."),
+            r#"it is of format "2", but this version reads 3"#
         );
         for bytes in [&b""[..], b"PK\x03\x04", &[0xff; 1000]] {
             assert_eq!(why(bytes), "it does not begin like a plan of this library");

@@ -2,8 +2,14 @@
 use crate::Error;
 use std::fmt;
 
-/// The version of the format. It changes whenever this version would misread the bytes of older ones.
-const FORMAT: u32 = 2;
+/// The version of the format of a kind of file. It changes whenever this version would misread the bytes of older ones.
+fn format_of(kind: &str) -> u32 {
+    match kind {
+        "plan" => 3,
+        _ => 2,
+    }
+}
+
 const PREFIX: &str = "candle-ensemble, format ";
 
 /// Length of a digest in hexadecimal.
@@ -35,7 +41,7 @@ impl FormatError {
 
 /// The identifier of a kind of file: library, format and kind.
 pub(crate) fn identifier(kind: &str) -> String {
-    format!("{PREFIX}{FORMAT}, {kind}")
+    format!("{PREFIX}{}, {kind}", format_of(kind))
 }
 
 /// Why a file that begins with `found` is not of this kind. `found` may be of any length.
@@ -46,8 +52,9 @@ pub(crate) fn wrong_kind(found: &[u8], kind: &str) -> FormatError {
     let Some((format, holds)) = line.strip_prefix(PREFIX).and_then(|rest| rest.split_once(", ")) else {
         return FormatError::foreign(format!("it does not begin like a {kind} of this library"));
     };
-    if format != FORMAT.to_string() {
-        return FormatError::foreign(format!("it is of format {format:?}, but this version reads {FORMAT}"));
+    let own = format_of(holds);
+    if format != own.to_string() {
+        return FormatError::foreign(format!("it is of format {format:?}, but this version reads {own}"));
     }
     FormatError::foreign(format!("it holds a {holds:?}, not a {kind:?}"))
 }

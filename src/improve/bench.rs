@@ -322,14 +322,8 @@ impl<'b, 'a, N: Network> Bench<'b, 'a, N> {
         });
         let plan = self.plan(setup, Job { split: 0, run: 0 })?;
         if let Some(run) = plan.runs.first() {
-            let distinct = |rows: &[u32]| {
-                let mut rows = rows.to_vec();
-                rows.sort_unstable();
-                rows.dedup();
-                rows.len()
-            };
-            curves.train_rows = Some(distinct(&run.train));
-            curves.valid_rows = Some(distinct(&run.valid));
+            curves.train_rows = Some(run.train.bitmap()?.len());
+            curves.valid_rows = Some(run.valid.bitmap()?.len());
         }
         Ok((curves, runs))
     }
@@ -620,7 +614,7 @@ impl<'a, N: Network> Improve<'a, N> {
         view: &'p View<'_>,
         plan: &Plan,
     ) -> Result<Pool<'p, Trainer<N>>> {
-        Pool::new(members, trainer, view, self.device.clone(), (plan.reserved.clone(), plan.seed))
+        Pool::new(members, trainer, view, self.device.clone(), (plan.reserved.to_vec()?, plan.seed))
     }
 }
 

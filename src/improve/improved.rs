@@ -59,7 +59,7 @@ impl<N: Network> Improved<'_, N> {
             let got = "one whose trainings all diverged";
             return Err(Error::invalid("the final setup", "one that can be trained", got));
         };
-        let of_plan = (plan.reserved.clone(), plan.seed);
+        let of_plan = (plan.reserved.to_vec()?, plan.seed);
         Pool::new(members.clone(), self.trainer, &self.view, self.device.clone(), of_plan)
     }
 

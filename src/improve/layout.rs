@@ -4,8 +4,9 @@ use crate::{
     improve::together::Together,
     plan::{Plan, RunSpec},
     remedy::Setup,
+    resample::PlannedRows,
     train::{Learner, PlateauWatch, TrainConfig, Trainer},
-    Network, Result, Rows, Seed, Session,
+    Network, Result, Seed, Session,
 };
 
 /// The share of the training rows that is reserved for a combination that needs rows which no member has
@@ -47,40 +48,39 @@ pub(super) fn plan<N: Network>(
     let rows = View::new(view, train.to_vec())?;
     let mut plan = Session::new(trainer, &rows).plan(&*setup.strategy()?, seed)?;
     let together = Together::of(setup)?;
-    if together.needs_reserved() || together.needs_held_out() && !leaves_rows_out(&plan, rows.rows()) {
+    if together.needs_reserved() || together.needs_held_out() && !leaves_rows_out(&plan, rows.rows())? {
         plan = plan.reserve(RESERVED, &rows, seed)?;
     }
     let watches = watches(&setup.config(trainer.config())?);
     for run in &mut plan.runs {
         for of_run in [&mut run.train, &mut run.valid, &mut run.excluded] {
-            *of_run = renumbered(of_run, &rows);
+            *of_run = renumbered(of_run, &rows)?;
         }
-        match watches || setup.validation.is_some() {
-            true => run.excluded = merged(&run.excluded, score),
-            false => run.valid = merged(&run.valid, score),
-        }
+        let of_score = match watches || setup.validation.is_some() {
+            true => &mut run.excluded,
+            false => &mut run.valid,
+        };
+        *of_score = of_score.bitmap()?.union(&score.into()).to_vec().into();
     }
-    plan.reserved = renumbered(&plan.reserved, &rows);
+    plan.reserved = renumbered(&plan.reserved, &rows)?;
     plan.data = view.fingerprint();
     Ok(plan)
 }
 
 /// Whether a run leaves rows out.
-fn leaves_rows_out(plan: &Plan, rows: usize) -> bool {
-    plan.runs.iter().any(|run| !run.refit && run.seen().len() < rows)
+fn leaves_rows_out(plan: &Plan, rows: usize) -> Result<bool> {
+    for run in plan.runs.iter().filter(|run| !run.refit) {
+        if run.seen()?.len() < rows {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Rows of a view, as its data set numbers them.
-fn renumbered(rows: &[u32], view: &View<'_>) -> Rows {
+fn renumbered(rows: &PlannedRows, view: &View<'_>) -> Result<PlannedRows> {
     let numbers = view.row_numbers();
-    rows.iter().filter_map(|row| numbers.get(*row as usize).copied()).collect()
-}
-
-fn merged(a: &[u32], b: &[u32]) -> Rows {
-    let mut rows: Rows = a.iter().chain(b).copied().collect();
-    rows.sort_unstable();
-    rows.dedup();
-    rows
+    Ok(rows.iter()?.filter_map(|row| numbers.get(row as usize).copied()).collect())
 }
 
 /// The epochs that the runs are expected to train.

@@ -172,7 +172,7 @@ impl Observer for Tracing {
                 tracing::info!(
                     run = run.id,
                     architecture = run.architecture,
-                    rows = run.train.len(),
+                    rows = run.train.len().unwrap_or_default(),
                     "run started"
                 );
             }

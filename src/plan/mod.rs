@@ -19,8 +19,12 @@ pub use settings::{Settings, Value};
 
 use crate::{
     check, codec,
-    data::{Dataset, Fingerprint, Split},
-    Error, Result, Rows, Seed,
+    data::{test_size, Dataset, Fingerprint, RowBitmap},
+    resample::{
+        planned::{How, RowUnits, Side},
+        PlannedRows, ResampleUnit,
+    },
+    Error, Result, Seed,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,11 +34,12 @@ use serde::{Deserialize, Serialize};
 /// use candle_ensemble::{plan::{Horizontal, RunSpec, Settings}, Seed};
 ///
 /// let mut run = RunSpec::new(0, "model", Seed::from(7), vec![0, 1, 2, 3]);
-/// run.valid = vec![4];
+/// run.valid = vec![4].into();
 /// run.settings = Settings::new().with("epochs", 20);
 /// run.collect = Horizontal::last(3).into();
 /// assert_eq!(run.collect.members(20), 3);
-/// assert_eq!(run.seen(), [0, 1, 2, 3, 4]);
+/// assert_eq!(run.seen()?, [0, 1, 2, 3, 4]);
+/// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSpec {
@@ -50,13 +55,13 @@ pub struct RunSpec {
     /// The seed of the run. It determines the initial weights and the order of the rows.
     pub seed: Seed,
     /// The rows to train on. A row that occurs twice is used twice in each epoch.
-    pub train: Rows,
+    pub train: PlannedRows,
     /// The validation rows, for early stopping. They shape the members, so they count as seen.
-    pub valid: Rows,
+    pub valid: PlannedRows,
     /// Excluded rows: the run does not use them, and its members still may not predict them. For example,
     /// these are rows that follow the training rows closely in time; see
     /// [`RunRows::excluded`](crate::resample::RunRows::excluded).
-    pub excluded: Rows,
+    pub excluded: PlannedRows,
     /// Whether the members replace all other members of their slot when the ensemble predicts. They take no
     /// part in held-out predictions. See [`KFold::refit`](crate::strategy::KFold::refit).
     pub refit: bool,
@@ -75,21 +80,24 @@ impl RunSpec {
     /// and with the learner's settings. It collects one member at its end. Change the public fields for
     /// anything else.
     #[must_use]
-    pub fn new(id: usize, architecture: &str, seed: Seed, train: Rows) -> Self {
-        let (valid, excluded, features) = (Rows::new(), Rows::new(), None);
+    pub fn new(id: usize, architecture: &str, seed: Seed, train: impl Into<PlannedRows>) -> Self {
+        let (valid, excluded, features) = (PlannedRows::none(), PlannedRows::none(), None);
         let (collect, settings, refit) = (Collect::default(), Settings::new(), false);
-        let architecture = architecture.into();
+        let (architecture, train) = (architecture.into(), train.into());
         Self { id, architecture, slot: id, seed, train, valid, excluded, refit, features, collect, settings }
     }
 
     /// The rows that the run's members may not predict: training, validation and [`excluded`](Self::excluded)
-    /// rows, sorted and without repetitions.
-    #[must_use]
-    pub fn seen(&self) -> Rows {
-        let mut rows: Rows = self.train.iter().chain(&self.valid).chain(&self.excluded).copied().collect();
-        rows.sort_unstable();
-        rows.dedup();
-        rows
+    /// rows.
+    ///
+    /// # Errors
+    /// As [`PlannedRows::iter`].
+    pub fn seen(&self) -> Result<RowBitmap> {
+        let mut seen = self.train.bitmap()?;
+        for rows in [&self.valid, &self.excluded].into_iter().filter(|rows| !rows.is_empty()) {
+            seen = seen.union(&rows.bitmap()?);
+        }
+        Ok(seen)
     }
 }
 
@@ -107,7 +115,7 @@ impl RunSpec {
 /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb));
 /// let plan = Session::new(&trainer, &data).plan(&Bagging::new(5), 42)?;
 /// assert_eq!(plan.runs.len(), 5);
-/// assert_eq!(plan.runs[0].train.len(), 10); // with repetitions
+/// assert_eq!(plan.runs[0].train.len()?, 10); // with repetitions
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,7 +123,7 @@ pub struct Plan {
     /// The runs; `runs[i].id == i`.
     pub runs: Vec<RunSpec>,
     /// The reserved rows, which no run trains on; see [`Plan::reserve`].
-    pub reserved: Rows,
+    pub reserved: PlannedRows,
     /// The fingerprint of the data set that the row numbers refer to.
     pub data: Fingerprint,
     /// The seed from which the plan was made. Later random draws, such as the folds of a learned combiner,
@@ -140,16 +148,23 @@ impl Plan {
     /// let data = TensorDataset::regression(x, &y)?;
     /// let plan = MultiRun::new(3).plan(&data, &["mlp".into()], Seed::from(1))?;
     /// let plan = plan.reserve(0.2, &data, Seed::from(1))?;
-    /// assert_eq!(plan.runs[0].train.len(), 8);
+    /// assert_eq!(plan.runs[0].train.len()?, 8);
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     pub fn reserve(mut self, share: f64, data: &dyn Dataset, seed: impl Into<Seed>) -> Result<Self> {
         check::share("the reserved share", share)?;
         let seed = seed.into().child("reserve");
-        self.reserved = Split::of(data, share, seed)?.test;
+        let units = RowUnits::of(data, ResampleUnit::for_data(data))?;
+        let (count, what) = units.count();
+        let test = test_size(what, count, share)?;
+        units.check_split(test)?;
+        let how = How::Split { test: test as u32, side: Side::Test };
+        self.reserved = PlannedRows::drawn(&units, how, seed);
+        let mut set = None;
         for run in &mut self.runs {
-            run.train.retain(|row| self.reserved.binary_search(row).is_err());
-            run.valid.retain(|row| self.reserved.binary_search(row).is_err());
+            for rows in [&mut run.train, &mut run.valid].into_iter().filter(|rows| !rows.is_empty()) {
+                *rows = rows.without(&self.reserved, &mut set)?;
+            }
             if run.train.is_empty() {
                 let must = format!("small enough to leave run {} training rows", run.id);
                 return Err(Error::invalid("the reserved share", must, share));
@@ -164,10 +179,7 @@ impl Plan {
     /// When the plan was made for other data, when it has no runs, or when a run has no training rows or a
     /// row that is out of range.
     pub fn check(&self, data: &dyn Dataset) -> Result<()> {
-        if self.data != data.fingerprint() {
-            let why = "it was made for other data".to_string();
-            return Err(Error::Foreign { what: "the plan".into(), why });
-        }
+        self.check_data(data)?;
         if self.runs.is_empty() {
             return Err(Error::invalid("the plan", "a list of at least one run", "empty"));
         }
@@ -180,12 +192,56 @@ impl Plan {
             if run.train.is_empty() {
                 return Err(Error::invalid(name("the training rows"), "at least one", 0));
             }
-            let mut all = run.train.iter().chain(&run.valid).chain(&run.excluded);
-            if let Some(row) = all.find(|row| **row >= rows) {
+            let all = [&run.train, &run.valid, &run.excluded];
+            if let Some(row) = all.into_iter().find_map(|of_run| of_run.out_of_range(rows)) {
                 return Err(Error::invalid(name("a row"), format!("below {rows}"), row));
             }
         }
         Ok(())
+    }
+
+    /// The plan with the strata and groups of its data, which are not written to disk: a plan that was read from a file
+    /// ([`Manifest`](crate::store::Manifest)) needs them before rows that are drawn by strata or groups can be listed.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] when the plan was made for other data.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{data::TensorDataset, store::Manifest, strategy::{EnsembleBuilder, KFold}, Seed};
+    ///
+    /// # let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
+    /// let y = Tensor::new(&[0u32, 1, 0, 1, 0, 1, 0, 1, 0, 1], &Device::Cpu)?;
+    /// let data = TensorDataset::classification(x, &y)?; // its classes are its strata
+    /// let plan = KFold::new(5).plan(&data, &["mlp".into()], Seed::from(1))?;
+    /// let file = Manifest::new(&plan, "a learner", &[]).to_bytes()?;
+    ///
+    /// let read = Manifest::from_bytes(&file)?.plan.into_owned();
+    /// assert!(read == plan && read.runs[0].train.iter().is_err());
+    /// let bound = read.bind(&data)?;
+    /// assert_eq!(bound.runs[0].train.to_vec()?, plan.runs[0].train.to_vec()?);
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    pub fn bind(mut self, data: &dyn Dataset) -> Result<Self> {
+        self.check_data(data)?;
+        let mut known = vec![];
+        for run in &mut self.runs {
+            for rows in [&mut run.train, &mut run.valid, &mut run.excluded] {
+                *rows = rows.bound(data, &mut known)?;
+            }
+        }
+        self.reserved = self.reserved.bound(data, &mut known)?;
+        Ok(self)
+    }
+
+    fn check_data(&self, data: &dyn Dataset) -> Result<()> {
+        match self.data == data.fingerprint() {
+            true => Ok(()),
+            false => {
+                let why = "it was made for other data".to_string();
+                Err(Error::Foreign { what: "the plan".into(), why })
+            }
+        }
     }
 
     /// The key under which member `index` of a run is stored. It depends on the data, the run, the learner's

@@ -1,6 +1,6 @@
 //! Pools of networks that are already there.
 use crate::{
-    data::Dataset,
+    data::{Dataset, RowBitmap},
     plan::Settings,
     pool::{
         load::{Load, LoadReport},
@@ -265,17 +265,15 @@ impl<'a, L: Learner> PoolBuilder<'a, L> {
         found.cloned().ok_or_else(unknown)
     }
 
-    /// The declared rows, sorted, and whether they are unknown.
-    fn declared(&self, seen: &Seen) -> Result<(Rows, bool)> {
-        let mut rows = match seen {
+    /// The declared rows, and whether they are unknown.
+    fn declared(&self, seen: &Seen) -> Result<(RowBitmap, bool)> {
+        let rows = match seen {
             Seen::Rows(rows) => rows.clone(),
-            Seen::Nothing => Rows::new(),
-            Seen::Unknown => return Ok((Rows::new(), true)),
+            Seen::Nothing => RowBitmap::new(),
+            Seen::Unknown => return Ok((RowBitmap::new(), true)),
         };
-        rows.sort_unstable();
-        rows.dedup();
         match rows.last() {
-            Some(last) if *last as usize >= self.data.rows() => {
+            Some(last) if last as usize >= self.data.rows() => {
                 let must = format!("below {}, the number of rows of the data", self.data.rows());
                 Err(Error::invalid("a row that a network has seen", must, last))
             }
@@ -284,9 +282,9 @@ impl<'a, L: Learner> PoolBuilder<'a, L> {
     }
 
     /// These rows and all others of their groups.
-    fn with_groups(&self, rows: Rows) -> Rows {
+    fn with_groups(&self, rows: RowBitmap) -> RowBitmap {
         let Some(groups) = self.data.groups() else { return rows };
-        let seen: BTreeSet<u32> = rows.iter().filter_map(|row| groups.get(*row as usize).copied()).collect();
+        let seen: BTreeSet<u32> = rows.iter().filter_map(|row| groups.get(row as usize).copied()).collect();
         (0..).zip(groups).filter(|(_, group)| seen.contains(group)).map(|(row, _)| row).collect()
     }
 

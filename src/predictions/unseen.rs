@@ -82,7 +82,7 @@ impl<L: Learner> Unseen<'_, L> {
     fn jobs(&self) -> (Vec<Job>, usize) {
         let (mut jobs, mut work) = (vec![], 0usize);
         for (position, member) in self.members.iter().enumerate() {
-            let rows = self.rows_of(member).len();
+            let rows = self.count_of(member);
             let passes = rows.div_ceil(self.pass_rows);
             jobs.extend((0..passes).map(|pass| Job { member: position, pass, last: pass + 1 == passes }));
             work = work.saturating_add(rows.saturating_mul(number_of_parameters(&member.weights)));
@@ -91,8 +91,18 @@ impl<L: Learner> Unseen<'_, L> {
     }
 
     fn rows_of(&self, member: &Member) -> Rows {
-        let seen: &[u32] = if self.new_data { &[] } else { &member.record.seen };
-        rows_not_in(seen, self.data.rows())
+        match self.new_data {
+            true => (0..self.data.rows() as u32).collect(),
+            false => member.record.seen.complement(self.data.rows()).to_vec(),
+        }
+    }
+
+    /// How many rows the member has not seen.
+    fn count_of(&self, member: &Member) -> usize {
+        match self.new_data {
+            true => self.data.rows(),
+            false => member.record.seen.complement_len(self.data.rows()),
+        }
     }
 
     fn run(
@@ -125,27 +135,5 @@ impl<L: Learner> Unseen<'_, L> {
         let member = member.ok_or_else(|| Error::invalid("a member's position", must(), position))?;
         let live = Constructor::of(self.learner).build(member, self.device)?;
         Ok(Current { position, live, rows: self.rows_of(member) })
-    }
-}
-
-/// The numbers below `rows` that are not in `seen`, which is sorted.
-pub(crate) fn rows_not_in(seen: &[u32], rows: usize) -> Rows {
-    let mut seen = seen.iter().peekable();
-    let unseen = |row: &u32| {
-        while seen.next_if(|s| *s < row).is_some() {}
-        seen.peek() != Some(&row)
-    };
-    (0..rows as u32).filter(unseen).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_that_are_not_among_sorted_numbers() {
-        assert_eq!(rows_not_in(&[], 3), [0, 1, 2]);
-        assert_eq!(rows_not_in(&[0, 1, 1, 4, 9], 7), [2, 3, 5, 6]);
-        assert!(rows_not_in(&[0, 1, 2, 3], 3).is_empty());
     }
 }

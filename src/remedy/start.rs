@@ -180,7 +180,7 @@ impl<'a> Start<'a> {
         let mut run = RunSpec::new(0, "", Seed::from(0), vec![0]);
         run.collect = setup.collect()?;
         if setup.validation.is_some() || setup.runs_and_collect().contains("validation=") {
-            run.valid = vec![1];
+            run.valid = vec![1].into();
         }
         let task = self.task.unwrap_or(Task::Regression { outputs: 1 });
         let mut config = setup.config(self.trainer)?;

@@ -40,7 +40,7 @@ impl Resample for AllRows {
         if self.runs == 0 {
             return Err(Error::invalid("runs", "at least 1", 0));
         }
-        let draw = RunRows::of((0..row_count(data)?).collect());
+        let draw = RunRows::of(0..row_count(data)?);
         Ok(vec![draw; self.runs])
     }
 

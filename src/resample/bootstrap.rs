@@ -1,10 +1,12 @@
 //! Rows drawn with replacement.
 use crate::{
-    data::{apportion, members, Dataset},
-    resample::{unit::Units, Amount, Resample, ResampleUnit, RunRows},
-    Error, Result, Rows, Seed,
+    data::Dataset,
+    resample::{
+        planned::{How, RowUnits},
+        Amount, PlannedRows, Resample, ResampleUnit, RunRows,
+    },
+    Error, Result, Seed,
 };
-use rand::{seq::IndexedRandom, Rng};
 
 /// The bootstrap: draws the rows of each run uniformly with replacement.
 ///
@@ -16,6 +18,8 @@ use rand::{seq::IndexedRandom, Rng};
 /// - By strata, the sample is divided among the strata in proportion to their sizes, by largest remainder,
 ///   and drawn within each. At full size each stratum keeps its size.
 /// - By groups, groups are drawn, and all rows of a group enter the sample as often as the group is drawn.
+/// - Of more than 65,536 rows, it is first drawn how many draws fall into each block of 65,536 rows (into each block of a
+///   stratum), and then which rows of the block they are, from a seed of the block. The distribution is the same.
 ///
 /// Use it for small data, and to get held-out predictions; see [`Bagging`](crate::strategy::Bagging). Do not
 /// use it when copies of rows disturb training: see [`Subsample`](crate::resample::Subsample). Cost: `n` rows an epoch for each run.
@@ -53,9 +57,13 @@ impl Resample for Bootstrap {
             return Err(Error::invalid("runs", "at least 1", 0));
         }
         let default = if data.groups().is_some() { ResampleUnit::Groups } else { ResampleUnit::Rows };
-        let source = Source::of(self.unit.unwrap_or(default).units(data)?, self.amount)?;
-        let sample = |run: usize| source.sample(&mut seed.nth("bootstrap", run as u64).rng());
-        Ok((0..self.runs).map(sample).map(RunRows::of).collect())
+        let units = RowUnits::of(data, self.unit.unwrap_or(default))?;
+        let draws = self.amount.of(units.count().0)? as u32;
+        let sample = |run: usize| {
+            let seed = seed.nth("bootstrap", run as u64);
+            RunRows::of(PlannedRows::drawn(&units, How::Bootstrap { draws }, seed))
+        };
+        Ok((0..self.runs).map(sample).collect())
     }
 
     fn name(&self) -> String {
@@ -63,51 +71,5 @@ impl Resample for Bootstrap {
             Some(ResampleUnit::Strata) => "stratified bootstrap".into(),
             _ => "bootstrap".into(),
         }
-    }
-}
-
-/// What samples are drawn from.
-enum Source {
-    /// `draws` of `rows` rows.
-    Rows { rows: u32, draws: usize },
-    /// The rows of each stratum, and the number of draws from it.
-    Strata(Vec<(Rows, usize)>),
-    /// `draws` of these groups.
-    Groups { groups: Vec<Rows>, draws: usize },
-}
-
-impl Source {
-    fn of(units: Units<'_>, amount: Amount) -> Result<Self> {
-        match units {
-            Units::Rows(rows) => Ok(Self::Rows { rows: rows as u32, draws: amount.of(rows)? }),
-            Units::Strata(ids) => {
-                let strata: Vec<Rows> = members(ids)?.into_values().collect();
-                let sizes: Vec<_> = strata.iter().map(Vec::len).collect();
-                let shares = apportion(&sizes, amount.of(ids.len())?, |_| usize::MAX).unwrap_or_default();
-                Ok(Self::Strata(strata.into_iter().zip(shares).collect()))
-            }
-            Units::Groups(ids) => {
-                let groups: Vec<Rows> = members(ids)?.into_values().collect();
-                Ok(Self::Groups { draws: amount.of(groups.len())?, groups })
-            }
-        }
-    }
-
-    /// One sample, sorted.
-    fn sample(&self, rng: &mut impl Rng) -> Rows {
-        let mut sample = Rows::new();
-        match self {
-            Self::Rows { rows, draws } => sample.extend((0..*draws).map(|_| rng.random_range(0..*rows))),
-            Self::Strata(strata) => {
-                for (rows, draws) in strata {
-                    sample.extend((0..*draws).filter_map(|_| rows.choose(rng)));
-                }
-            }
-            Self::Groups { groups, draws } => {
-                sample.extend((0..*draws).filter_map(|_| groups.choose(rng)).flatten());
-            }
-        }
-        sample.sort_unstable();
-        sample
     }
 }

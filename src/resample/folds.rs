@@ -1,10 +1,15 @@
 //! Folds: each row held out once.
 use crate::{
     data::{members, Dataset},
-    resample::{unit::Units, Resample, ResampleUnit, RunRows},
+    resample::{
+        planned::{How, RowUnits},
+        unit::Units,
+        PlannedRows, Resample, ResampleUnit, RunRows,
+    },
     Error, Result, Rows, Seed,
 };
 use rand::seq::SliceRandom;
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 /// `k` folds: each run holds out one fold and trains on all others; the whole can be repeated with new folds.
 ///
@@ -24,6 +29,8 @@ use rand::seq::SliceRandom;
 /// - By groups, the largest group goes to the fold with the fewest rows, then the next largest, with ties in
 ///   random order (Graham 1969, doi:10.1137/0117039). Fold sizes are those of `GroupKFold`. Where all groups
 ///   differ in size, all repeats have the same folds.
+/// - Of more than 65,536 rows (by rows or strata), each block of 65,536 rows is shuffled, and its rows are assigned to the
+///   folds in turn, the count going on from block to block. The sizes are the same.
 ///
 /// Use it when every row needs exactly one held-out prediction from each slot; see
 /// [`KFold`](crate::strategy::KFold). Cost: `(k − 1) / k · N` rows an epoch for each of `k × repeats` runs.
@@ -40,7 +47,9 @@ use rand::seq::SliceRandom;
 /// let data = TensorDataset::regression(x.clone(), &x)?;
 /// let folds = Folds { k: 3, repeats: 1, unit: None, refit: false };
 /// let runs = folds.draw(&data, Seed::from(42))?;
-/// assert!(runs.iter().all(|run| run.train.len() == 4));
+/// for run in &runs {
+///     assert_eq!(run.train.len()?, 4);
+/// }
 /// assert_eq!([0, 1, 2].map(|run| folds.slot(run)), [0, 0, 0]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
@@ -64,7 +73,7 @@ impl Folds {
     fn assign(&self, units: Units<'_>, seed: Seed) -> Result<Vec<usize>> {
         let mut rng = seed.rng();
         let mut strata: Vec<Rows> = match units {
-            Units::Groups(groups) => return self.balanced(groups, seed),
+            Units::Groups(groups) => return self.by_groups(groups, seed),
             Units::Strata(ids) => members(ids)?.into_values().collect(),
             Units::Rows(rows) => vec![(0..rows as u32).collect()],
         };
@@ -79,17 +88,14 @@ impl Folds {
         Ok(folds)
     }
 
-    /// The fold of each row, by whole groups: the largest group first, each to the smallest fold.
-    fn balanced(&self, ids: &[u32], seed: Seed) -> Result<Vec<usize>> {
-        let mut groups: Vec<Rows> = members(ids)?.into_values().collect();
+    /// The fold of each row, by whole groups.
+    fn by_groups(&self, ids: &[u32], seed: Seed) -> Result<Vec<usize>> {
+        let groups: Vec<Rows> = members(ids)?.into_values().collect();
         self.check("groups", groups.len())?;
-        groups.shuffle(&mut seed.rng());
-        groups.sort_by_key(|rows| std::cmp::Reverse(rows.len())); // stable: ties stay shuffled
-        let (mut folds, mut sizes) = (vec![0; ids.len()], vec![0; self.k]);
-        for rows in groups {
-            let smallest = (0..self.k).min_by_key(|fold| sizes[*fold]).unwrap_or(0);
-            sizes[smallest] += rows.len();
-            rows.into_iter().for_each(|row| folds[row as usize] = smallest);
+        let sizes: Vec<usize> = groups.iter().map(Vec::len).collect();
+        let mut folds = vec![0; ids.len()];
+        for (rows, fold) in groups.into_iter().zip(balanced(&sizes, self.k, seed)) {
+            rows.into_iter().for_each(|row| folds[row as usize] = fold);
         }
         Ok(folds)
     }
@@ -109,6 +115,24 @@ impl Folds {
     }
 }
 
+/// The fold of each group, where groups have so many rows: the largest group first, each to the smallest fold.
+pub(crate) fn balanced(sizes: &[usize], k: usize, seed: Seed) -> Vec<usize> {
+    let mut groups: Vec<(usize, usize)> = sizes.iter().copied().enumerate().collect();
+    groups.shuffle(&mut seed.rng());
+    groups.sort_by_key(|(_, size)| Reverse(*size)); // stable: ties stay shuffled
+                                                    // The smallest fold is on top; of equal ones the first.
+    let mut of_size: BinaryHeap<_> = (0..k).map(|fold| Reverse((0, fold))).collect();
+    let mut folds = vec![0; sizes.len()];
+    for (group, size) in groups {
+        if let (Some(mut smallest), Some(of_group)) = (of_size.peek_mut(), folds.get_mut(group)) {
+            let Reverse((rows, fold)) = &mut *smallest;
+            *rows += size;
+            *of_group = *fold;
+        }
+    }
+    folds
+}
+
 /// The fold of each row, of `k` folds.
 pub(crate) fn assign_folds(k: usize, units: Units<'_>, seed: Seed) -> Result<Vec<usize>> {
     let folds = Folds { k, repeats: 1, unit: None, refit: false };
@@ -122,15 +146,19 @@ impl Resample for Folds {
         if self.repeats == 0 {
             return Err(Error::invalid("repeats", "at least 1", 0));
         }
-        let units = self.unit.unwrap_or_else(|| ResampleUnit::for_data(data)).units(data)?;
+        let units = RowUnits::of(data, self.unit.unwrap_or_else(|| ResampleUnit::for_data(data)))?;
+        let (count, what) = units.count();
+        self.check(what, count)?;
         let mut draws = vec![];
         for repeat in 0..self.repeats {
-            let folds = self.assign(units, seed.nth("folds", repeat as u64))?;
-            let others =
-                |out: usize| (0u32..).zip(&folds).filter(move |(_, f)| **f != out).map(|(row, _)| row);
-            draws.extend((0..self.k).map(|fold| RunRows::of(others(fold).collect())));
+            let seed = seed.nth("folds", repeat as u64);
+            let others = |fold: usize| {
+                let how = How::Folds { k: self.k as u32, fold: fold as u32 };
+                RunRows::of(PlannedRows::drawn(&units, how, seed))
+            };
+            draws.extend((0..self.k).map(others));
             if self.refit {
-                draws.push(RunRows { refit: true, ..RunRows::of((0..folds.len() as u32).collect()) });
+                draws.push(RunRows { refit: true, ..RunRows::of(0..units.rows()) });
             }
         }
         Ok(draws)

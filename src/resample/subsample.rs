@@ -1,7 +1,10 @@
 //! Rows drawn without replacement.
 use crate::{
-    data::{members, Dataset, Split},
-    resample::{unit::Units, Amount, Resample, ResampleUnit, RunRows},
+    data::Dataset,
+    resample::{
+        planned::{How, RowUnits, Side},
+        Amount, PlannedRows, Resample, ResampleUnit, RunRows,
+    },
     Error, Result, Seed,
 };
 
@@ -12,7 +15,7 @@ use crate::{
 /// train(run) = n distinct rows of N;  held out = the other N − n
 /// ```
 ///
-/// By strata, proportions are kept as in [`Split::stratified`]. By groups, whole groups are drawn, and the
+/// By strata, proportions are kept as in [`Split::stratified`](crate::data::Split::stratified). By groups, whole groups are drawn, and the
 /// amount is a number of groups, as in scikit-learn's `GroupShuffleSplit`.
 ///
 /// Use it to choose how much each member sees; see [`RandomSplit`](crate::strategy::RandomSplit). Do not use
@@ -30,7 +33,9 @@ use crate::{
 /// let x = Tensor::arange(0f32, 10., &Device::Cpu)?.reshape((10, 1))?;
 /// let data = TensorDataset::regression(x.clone(), &x)?;
 /// let runs = Subsample { runs: 3, amount: Amount::Count(7), unit: None }.draw(&data, Seed::from(42))?;
-/// assert!(runs.iter().all(|run| run.train.len() == 7));
+/// for run in &runs {
+///     assert_eq!(run.train.len()?, 7);
+/// }
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///
@@ -50,23 +55,15 @@ impl Resample for Subsample {
         if self.runs == 0 {
             return Err(Error::invalid("runs", "at least 1", 0));
         }
-        let units = self.unit.unwrap_or_else(|| ResampleUnit::for_data(data)).units(data)?;
-        let (total, what) = match units {
-            Units::Rows(rows) => (rows, "rows"),
-            Units::Strata(strata) => (strata.len(), "rows"),
-            Units::Groups(groups) => (members(groups)?.len(), "groups"),
-        };
-        let held_out = total - self.amount.up_to(total, total.saturating_sub(1), what)?;
+        let units = RowUnits::of(data, self.unit.unwrap_or_else(|| ResampleUnit::for_data(data)))?;
+        let (total, what) = units.count();
+        let test = (total - self.amount.up_to(total, total.saturating_sub(1), what)?) as u32;
+        units.check_split(test as usize)?;
         let split = |run: usize| {
-            let seed = seed.nth("split", run as u64);
-            let split = match units {
-                Units::Rows(rows) => Split::random_of(rows, held_out, seed),
-                Units::Strata(strata) => Split::stratified_of(strata, held_out, seed),
-                Units::Groups(groups) => Split::grouped_of(groups, held_out, seed),
-            };
-            Ok(RunRows::of(split?.train))
+            let (how, seed) = (How::Split { test, side: Side::Train }, seed.nth("split", run as u64));
+            RunRows::of(PlannedRows::drawn(&units, how, seed))
         };
-        (0..self.runs).map(split).collect()
+        Ok((0..self.runs).map(split).collect())
     }
 
     fn name(&self) -> String {

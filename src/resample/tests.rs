@@ -1,7 +1,8 @@
 //! Properties of every resampling, and the numbers of scikit-learn 1.9.1 (tests/reference/resampling.py).
 use crate::{
-    data::{Batch, Fingerprint, Task, TensorDataset},
+    data::{Batch, Dataset, Fingerprint, Task, TensorDataset},
     resample::*,
+    Rows, Seed,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use proptest::prelude::{prop_assert, prop_assert_eq, prop_assert_ne, proptest};
@@ -25,15 +26,30 @@ fn repeated(sizes: &[usize]) -> Vec<u32> {
     (0u32..).zip(sizes).flat_map(|(id, size)| vec![id; *size]).collect()
 }
 
-fn draw(how: &impl Resample, data: &dyn Dataset, seed: u64) -> Vec<RunRows> {
-    how.draw(data, Seed::from(seed)).unwrap()
+/// The rows of a run as lists.
+#[derive(Clone, Debug, PartialEq)]
+struct Listed {
+    train: Rows,
+    valid: Rows,
+    excluded: Rows,
+    features: Option<Vec<u32>>,
+}
+
+fn draw(how: &impl Resample, data: &dyn Dataset, seed: u64) -> Vec<Listed> {
+    let listed = |run: RunRows| Listed {
+        train: run.train.to_vec().unwrap(),
+        valid: run.valid.to_vec().unwrap(),
+        excluded: run.excluded.to_vec().unwrap(),
+        features: run.features,
+    };
+    how.draw(data, Seed::from(seed)).unwrap().into_iter().map(listed).collect()
 }
 
 fn refusal(how: &impl Resample, data: &dyn Dataset) -> String {
     how.draw(data, Seed::from(0)).unwrap_err().to_string()
 }
 
-fn held_out(draw: &RunRows, rows: usize) -> Rows {
+fn held_out(draw: &Listed, rows: usize) -> Rows {
     let seen =
         |row: &u32| draw.train.contains(row) || draw.valid.contains(row) || draw.excluded.contains(row);
     (0..rows as u32).filter(|row| !seen(row)).collect()
@@ -84,7 +100,7 @@ fn stratum_counts_are_those_of_stratified_k_fold() {
     ] {
         // Stratum 2 comes first, then 0, then 1.
         let ids = [vec![2; sizes[2]], vec![0; sizes[0]], vec![1; sizes[1]]].concat();
-        let fold = |draw: &RunRows| counts(&held_out(draw, ids.len()), &ids, 3);
+        let fold = |draw: &Listed| counts(&held_out(draw, ids.len()), &ids, 3);
         let got: Vec<_> = draw(&folds(k), &strata(&ids), 1).iter().map(fold).collect();
         assert_eq!(got, expected, "{sizes:?} {k}");
     }
@@ -268,8 +284,9 @@ fn features_are_drawn_from_one_tensor_of_rank_two_only() {
 fn draws_equal_the_golden_ones() {
     let ids = repeated(&[6, 4]);
     let (plain, by_strata, by_groups) = (numbers(10), strata(&ids), groups(&[0, 0, 1, 1, 2, 2, 3, 3, 4, 4]));
-    let first =
-        |how: &dyn Resample, data: &dyn Dataset| how.draw(data, Seed::from(42)).unwrap().remove(0).train;
+    let first = |how: &dyn Resample, data: &dyn Dataset| {
+        how.draw(data, Seed::from(42)).unwrap().remove(0).train.to_vec().unwrap()
+    };
     let half = Amount::Share(0.5);
     let got = [
         first(&folds(2), &plain),
@@ -472,7 +489,7 @@ proptest! {
             let features = draw.features.clone().unwrap();
             prop_assert_eq!(features.len(), ((share * 4.).round() as usize).max(1));
             prop_assert!(features.is_sorted_by(|a, b| a < b) && features.iter().all(|f| *f < 4));
-            prop_assert_eq!(RunRows { features: None, ..draw }, rows);
+            prop_assert_eq!(Listed { features: None, ..draw }, rows);
         }
         prop_assert_eq!((how.slot(0), how.slot(1)), (0, 0));
     }
@@ -485,7 +502,7 @@ proptest! {
 fn inclusion_frequencies_match_their_probabilities() {
     let runs = 4000;
     let included =
-        |draws: &[RunRows], row: u32| draws.iter().filter(|d| d.train.binary_search(&row).is_ok()).count();
+        |draws: &[Listed], row: u32| draws.iter().filter(|d| d.train.binary_search(&row).is_ok()).count();
     let check = |count: usize, p: f64| {
         let (mean, sd) = (runs as f64 * p, (runs as f64 * p * (1. - p)).sqrt());
         assert!((count as f64 - mean).abs() < 5. * sd, "{count} is not {mean} ± {sd}");
@@ -507,7 +524,7 @@ fn inclusion_frequencies_match_their_probabilities() {
     let how = Subspace { rows: AllRows { runs }, features: Amount::Count(3) };
     let draws = draw(&how, &numbers(2), 10);
     for feature in 0..4 {
-        let has = |draw: &&RunRows| draw.features.as_ref().is_some_and(|f| f.contains(&feature));
+        let has = |draw: &&Listed| draw.features.as_ref().is_some_and(|f| f.contains(&feature));
         check(draws.iter().filter(has).count(), 0.75);
     }
 }

@@ -1,11 +1,12 @@
 //! What is drawn: rows, rows within strata, or groups.
 use crate::{data::Dataset, Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// What a resampling draws: single rows, rows within strata, or whole groups.
 ///
 /// Where the data has groups ([`Dataset::groups`]), no group is split between rows that a member is fitted on
 /// and rows that are held out for it: drawing such data by rows or by strata is an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ResampleUnit {
     /// Single rows.
     Rows,

@@ -1,10 +1,13 @@
 //! Windows of rows in order of time.
 use crate::{
     data::Dataset,
-    resample::{unit::row_count, Resample, RunRows},
-    Error, Result, Rows, Seed,
+    resample::{
+        planned::{How, RowUnits},
+        unit::row_count,
+        PlannedRows, Resample, ResampleUnit, RunRows,
+    },
+    Error, Result, Seed,
 };
-use std::collections::BTreeSet;
 
 /// Forward chaining, for rows in order of time: each run trains on rows up to some moment and holds out rows
 /// after it.
@@ -84,22 +87,23 @@ impl Windows {
 }
 
 impl Resample for Windows {
-    fn draw(&self, data: &dyn Dataset, _: Seed) -> Result<Vec<RunRows>> {
+    fn draw(&self, data: &dyn Dataset, seed: Seed) -> Result<Vec<RunRows>> {
         let rows = row_count(data)? as usize;
         let test = self.test_rows(rows)?;
+        let groups = data.groups().map(|_| RowUnits::of(data, ResampleUnit::Groups)).transpose()?;
         let window = |fold: usize| {
             let start = rows - (self.folds - fold) * test;
             let end = start - self.gap;
             let first = self.window.map_or(0, |window| end.saturating_sub(window));
-            let train: Rows = (first as u32..end as u32).collect();
-            let mut excluded: Rows = (0..start as u32).collect();
-            if let Some(groups) = data.groups() {
-                let group = |row: &u32| groups.get(*row as usize);
-                let fitted: BTreeSet<_> = train.iter().filter_map(group).collect();
-                let later = start as u32..rows as u32;
-                excluded.extend(later.filter(|row| group(row).is_some_and(|g| fitted.contains(g))));
-            }
-            RunRows { train, excluded, ..RunRows::default() }
+            let (fitted, start) = (first as u32..end as u32, start as u32);
+            let excluded = match &groups {
+                None => PlannedRows::from(0..start),
+                Some(groups) => {
+                    let how = How::Past { fitted: fitted.clone(), start };
+                    PlannedRows::drawn(groups, how, seed)
+                }
+            };
+            RunRows { excluded, ..RunRows::of(fitted) }
         };
         Ok((0..self.folds).map(window).collect())
     }

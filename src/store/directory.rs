@@ -216,7 +216,7 @@ mod tests {
             settings: Settings::new(),
             features: None,
             scaling: Default::default(),
-            seen: vec![0],
+            seen: vec![0].into(),
             seen_unknown: false,
             curve: vec![],
             key: key.into(),

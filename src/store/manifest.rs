@@ -91,6 +91,8 @@ fn plans_differ(plan: &Plan, stored: &Plan) -> Option<String> {
             ("seed", a.seed != b.seed),
             ("training rows", a.train != b.train),
             ("validation rows", a.valid != b.valid),
+            ("excluded rows", a.excluded != b.excluded),
+            ("features", a.features != b.features),
             ("refit", a.refit != b.refit),
             ("when members are collected", a.collect != b.collect),
             ("settings", a.settings != b.settings),
@@ -118,7 +120,7 @@ mod tests {
         };
         Plan {
             runs: vec![run(0), run(1)],
-            reserved: vec![7],
+            reserved: vec![7].into(),
             data: Fingerprint::of(b"data"),
             seed: Seed::from(1),
         }
@@ -171,12 +173,12 @@ mod tests {
         let seed = difference(
             &|p| {
                 p.runs[1].seed = Seed::from(9);
-                p.runs[1].train.pop();
+                p.runs[1].train = vec![0, 300, 70_000].into();
             },
             "Adam",
         );
         assert_eq!(seed, "it was made for another plan (run 1 differs in seed, training rows)");
-        assert!(difference(&|p| p.reserved.clear(), "Adam").contains("other rows are reserved"));
+        assert!(difference(&|p| p.reserved = vec![].into(), "Adam").contains("other rows are reserved"));
         let all = difference(
             &|p| {
                 p.data = Fingerprint::of(b"other");

@@ -2,11 +2,11 @@
 //! and machines.
 use crate::{
     codec::real,
-    data::FittedScalings,
+    data::{FittedScalings, RowBitmap},
     plan::Settings,
     store::Monitors,
     weights::{compatibility::Visit, NamedTensors, Weights},
-    Result, Rows,
+    Result,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -79,9 +79,9 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "FittedScalings::is_none")]
     pub scaling: FittedScalings,
     /// Every row that shaped it, including validation rows of early stopping, and every row that it may not
-    /// predict for another reason ([`RunSpec::excluded`](crate::plan::RunSpec::excluded)); sorted, without
-    /// duplicates. All other rows are held out, unless [`seen_unknown`](Self::seen_unknown) says otherwise.
-    pub seen: Rows,
+    /// predict for another reason ([`RunSpec::excluded`](crate::plan::RunSpec::excluded)). All other rows
+    /// are held out, unless [`seen_unknown`](Self::seen_unknown) says otherwise.
+    pub seen: RowBitmap,
     /// Whether other rows may have shaped it too, and it is unknown which: then no row is held out from it. It is the
     /// case for a network of unknown origin ([`Seen::Unknown`]) and for what is made of one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -107,8 +107,8 @@ pub struct Record {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// These rows, in any order. All other rows of the data set are new to the network.
-    Rows(Rows),
+    /// These rows. All other rows of the data set are new to the network.
+    Rows(RowBitmap),
     /// No row of this data set. All its rows are new to the network.
     Nothing,
     /// It is not known. The rows of this data set say nothing about how good the network is, so there are no held-out
@@ -117,7 +117,7 @@ pub enum Seen {
 }
 
 impl Seen {
-    /// These rows.
+    /// These rows, in any order.
     pub fn rows(rows: impl IntoIterator<Item = u32>) -> Self {
         Self::Rows(rows.into_iter().collect())
     }

@@ -5,7 +5,6 @@ use crate::{
         header::FormatError,
         tensors::{self, TensorFile},
     },
-    store::Record,
     Error, Member, Result,
 };
 
@@ -41,16 +40,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Member, FormatError> {
     let content = tensors::read(KIND, bytes)?;
     let record = serde_json::from_str(&content.description)
         .map_err(|e| FormatError::foreign(format!("its record: {e}")))?;
-    check_record(&record)?;
     Ok(Member { weights: content.tensors, record })
-}
-
-/// Checks that the seen rows are sorted, because held-out rows are found by binary search among them.
-pub(crate) fn check_record(record: &Record) -> Result<(), FormatError> {
-    match record.seen.is_sorted_by(|a, b| a < b) {
-        true => Ok(()),
-        false => Err(FormatError::foreign("its record: the rows it has seen are not sorted")),
-    }
 }
 
 #[cfg(test)]
@@ -59,7 +49,7 @@ mod tests {
     use crate::{
         data::{FittedScalings, Scaling},
         plan::Settings,
-        store::EpochRecord,
+        store::{EpochRecord, Record},
     };
     use candle_core::{DType, Device, Tensor};
     use safetensors::SafeTensors;
@@ -84,7 +74,7 @@ mod tests {
             settings: Settings::new().with("width", 8).with("dropout", 0.1),
             features: Some(vec![0, 2]),
             scaling: Default::default(),
-            seen: vec![1, 5, 9],
+            seen: vec![1, 5, 9].into(),
             seen_unknown: false,
             curve,
             key: "k".into(),
@@ -205,12 +195,27 @@ mod tests {
 
     #[test]
     fn unsorted_rows_are_refused() {
-        for seen in [vec![3, 2], vec![2, 2]] {
-            let mut member = member();
-            member.record.seen = seen;
-            let e = Member::from_bytes(&member.to_bytes().unwrap()).unwrap_err();
-            assert!(e.to_string().contains("not sorted"), "{e}");
+        for seen in ["[3,2]", "[2,2]", r#""3,2""#, r#""1-2,2""#] {
+            let bytes = with_seen(seen).to_bytes().unwrap();
+            let e = Member::from_bytes(&bytes).unwrap_err().to_string();
+            assert!(e.contains("its record: the rows are not sorted"), "{e}");
         }
+    }
+
+    /// Members of before there were compressed sets of rows list them.
+    #[test]
+    fn lists_of_rows_are_read() {
+        let listed = Member::from_bytes(&with_seen("[1,5,9]").to_bytes().unwrap()).unwrap();
+        assert_eq!(listed.record, member().record);
+        assert_eq!(listed.to_bytes().unwrap(), member().to_bytes().unwrap());
+    }
+
+    /// The member with this as the rows that it has seen.
+    fn with_seen(seen: &str) -> TensorFile {
+        let record = serde_json::to_string(&member().record).unwrap();
+        let other = record.replace(r#""seen":"1,5,9""#, &format!(r#""seen":{seen}"#));
+        assert_ne!(other, record);
+        TensorFile::new(KIND, &other, member().weights).unwrap()
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(crate) use directory::read_file;
 pub use directory::DirectoryStore;
 pub use manifest::Manifest;
 pub use member::{EpochRecord, Member, Record, Seen};
-pub(crate) use member_file::{check_record, read as read_member};
+pub(crate) use member_file::read as read_member;
 pub use memory::MemoryStore;
 pub use monitors::{Monitors, VariableRecord};
 #[cfg(feature = "object-store")]

@@ -39,7 +39,7 @@ use crate::{
 /// let plan = ForwardChaining::new(3).gap(1).test_rows(2).plan(&data, &["mlp".into()], Seed::from(42))?;
 /// assert_eq!(plan.runs[0].train, [0, 1, 2, 3, 4]);        // row 5 is the gap, rows 6 and 7 the test window
 /// assert_eq!(plan.runs[1].train, [0, 1, 2, 3, 4, 5, 6]);  // row 7 is the gap, rows 8 and 9 the test window
-/// assert_eq!(plan.runs[1].seen(), [0, 1, 2, 3, 4, 5, 6, 7]);
+/// assert_eq!(plan.runs[1].seen()?, [0, 1, 2, 3, 4, 5, 6, 7]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
 ///

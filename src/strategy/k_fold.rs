@@ -42,7 +42,7 @@ use crate::{
 /// let builder = KFold::new(5).repeats(3).unit(ResampleUnit::Rows);
 /// let plan = builder.plan(&data, &["mlp".into()], Seed::from(42))?;
 /// assert_eq!(plan.runs.len(), 15);
-/// assert_eq!(plan.runs[0].train.len(), 8);
+/// assert_eq!(plan.runs[0].train.len()?, 8);
 /// assert_eq!(plan.runs.iter().map(|run| run.slot).max(), Some(2)); // three slots, one for each repeat
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```

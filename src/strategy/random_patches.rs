@@ -35,7 +35,7 @@ use crate::{
 /// let x = Tensor::arange(0f32, 120., &Device::Cpu)?.reshape((20, 6))?;
 /// let data = TensorDataset::regression(x.clone(), &x.sum(1)?)?;
 /// let plan = RandomPatches::new(8, 0.25, 0.5).plan(&data, &["mlp".into()], Seed::from(42))?;
-/// assert_eq!(plan.runs[0].train.len(), 5);
+/// assert_eq!(plan.runs[0].train.len()?, 5);
 /// assert_eq!(plan.runs[0].features.as_ref().map(Vec::len), Some(3));
 /// assert_eq!(plan.runs[0].settings.count("inputs")?, Some(3));
 /// # Ok::<(), candle_ensemble::Error>(())

@@ -1,11 +1,14 @@
 //! Which rows each run trains on × when it collects members × what varies between runs.
 use crate::{
     check,
-    data::{Dataset, Split},
+    data::Dataset,
     plan::{Collect, Plan, RunSpec, Settings},
-    resample::{unit::Units, Resample, ResampleUnit, RunRows},
+    resample::{
+        planned::{RowUnits, Watch},
+        PlannedRows, Resample, ResampleUnit, RunRows,
+    },
     strategy::EnsembleBuilder,
-    Error, Result, Rows, Seed,
+    Error, Result, Seed,
 };
 use std::{fmt, sync::Arc};
 
@@ -114,9 +117,13 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
         if architectures.is_empty() {
             return Err(Error::invalid("the learner", "of at least one architecture", "without any"));
         }
-        if let Some(share) = self.validation {
-            check::share("the validation share", share)?;
-        }
+        let validation = match self.validation {
+            None => None,
+            Some(share) => {
+                check::share("the validation share", share)?;
+                Some((share, RowUnits::of(data, ResampleUnit::for_data(data))?))
+            }
+        };
         let draws = self.resample.draw(data, seed.child("rows"))?;
         let slots_of_draws: Vec<usize> = (0..draws.len()).map(|run| self.resample.slot(run)).collect();
         let slots_of_one = slots_of_draws.iter().max().map_or(0, |last| last.saturating_add(1));
@@ -126,8 +133,11 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
             for (number, draw) in draws.iter().enumerate() {
                 let id = runs.len();
                 let seed = seed.nth("run", id as u64);
-                let RunRows { train, valid, excluded, refit, features } = match self.validation {
-                    Some(share) => with_validation(draw, share, data, seed.child("validation"))?,
+                let RunRows { train, valid, excluded, refit, features } = match &validation {
+                    Some((share, units)) => {
+                        let (units, seed) = (units.clone(), seed.child("validation"));
+                        with_validation(draw, &Watch { units, share: *share, seed })?
+                    }
                     None => draw.clone(),
                 };
                 let mut settings =
@@ -141,7 +151,7 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
             }
             first_slot = first_slot.saturating_add(slots_of_one);
         }
-        Ok(Plan { runs, reserved: Rows::new(), data: data.fingerprint(), seed })
+        Ok(Plan { runs, reserved: PlannedRows::none(), data: data.fingerprint(), seed })
     }
 
     fn name(&self) -> String {
@@ -150,21 +160,7 @@ impl<R: Resample> EnsembleBuilder for Strategy<R> {
 }
 
 /// The draw with a share of its distinct rows, and every copy of them, moved to the validation rows.
-fn with_validation(draw: &RunRows, share: f64, data: &dyn Dataset, seed: Seed) -> Result<RunRows> {
-    let mut distinct = draw.train.clone();
-    distinct.sort_unstable();
-    distinct.dedup();
-    let of_distinct = |ids: &[u32]| {
-        distinct.iter().map(|row| ids.get(*row as usize).copied().unwrap_or_default()).collect::<Vec<_>>()
-    };
-    let split = match ResampleUnit::for_data(data).units(data)? {
-        Units::Groups(groups) => Split::grouped(&of_distinct(groups), share, seed)?,
-        Units::Strata(strata) => Split::stratified(&of_distinct(strata), share, seed)?,
-        Units::Rows(_) => Split::random(distinct.len(), share, seed)?,
-    };
-    let mut valid: Rows = split.test.iter().map(|i| distinct[*i as usize]).collect();
-    let train = draw.train.iter().copied().filter(|row| valid.binary_search(row).is_err()).collect();
-    valid.extend(&draw.valid);
-    valid.sort_unstable();
-    Ok(RunRows { train, valid, ..draw.clone() })
+fn with_validation(draw: &RunRows, watch: &Watch) -> Result<RunRows> {
+    let (train, watched) = draw.train.split(watch)?;
+    Ok(RunRows { train, valid: watched.with(&draw.valid)?, ..draw.clone() })
 }

@@ -74,7 +74,7 @@ impl Adversarial {
     /// The moves for the training rows of a run.
     pub(crate) fn fit(self, run: &Run<'_>, scalings: &FittedScalings) -> Result<Moves> {
         let mut ends: Option<(Tensor, Tensor)> = None;
-        for rows in run.spec().train.chunks(BATCH_ROWS) {
+        for rows in run.train_rows().chunks(BATCH_ROWS) {
             let inputs = scalings.scale_inputs(&run.batch(rows)?.inputs)?;
             let x = only(&inputs)?.to_dtype(DType::F32)?;
             let (low, high) = (x.min_keepdim(0)?, x.max_keepdim(0)?);

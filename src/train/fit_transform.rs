@@ -58,7 +58,7 @@ type Fit = dyn Fn(&TrainingRows<'_>) -> CandleResult<Weights> + Send + Sync;
 /// let session = Session::new(&trainer, &data);
 /// let plan = session.plan(&KFold::new(4), 1)?;
 /// let pool = session.train(&plan)?;
-/// let rows = Tensor::new(plan.runs[0].train.as_slice(), &Device::Cpu)?;
+/// let rows = Tensor::new(plan.runs[0].train.to_vec()?, &Device::Cpu)?;
 /// let mean = x.index_select(&rows, 0)?.mean(0)?.to_vec1::<f32>()?;
 /// assert_eq!(pool.members()[0].weights["centre"].to_vec1::<f32>()?, mean);
 /// assert_eq!(pool.combine(&Mean)?.predict(&x)?.dims(), [20, 1]);
@@ -197,7 +197,7 @@ impl FitTransforms {
         };
         for (index, transform) in (0..).zip(&self.0) {
             let seed = run.seed("fit").nth("transform", index);
-            let rows = TrainingRows { rows: &run.spec().train, read: &read, seed };
+            let rows = TrainingRows { rows: run.train_rows(), read: &read, seed };
             let mut weights = run.vars().snapshot()?;
             weights.extend(transform.fitted(&rows, run.vars())?);
             run.vars().load(&weights)?;

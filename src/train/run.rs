@@ -43,6 +43,9 @@ use std::{
 #[allow(missing_debug_implementations)] // a data set need not be Debug
 pub struct Run<'a> {
     parts: RunParts<'a>,
+    /// The rows of the plan.
+    train: Rows,
+    valid: Rows,
     vars: &'a Vars,
     /// Epochs of the whole run; 0 if the learner does not know.
     epochs: usize,
@@ -87,8 +90,11 @@ pub(crate) struct RunParts<'a> {
 impl<'a> Run<'a> {
     /// The run at its beginning, or at its last checkpoint.
     pub(crate) fn start(parts: RunParts<'a>, vars: &'a Vars, epochs: usize) -> Result<Self, Error> {
+        let (train, valid) = (parts.spec.train.to_vec()?, parts.spec.valid.to_vec()?);
         let mut run = Self {
             parts,
+            train,
+            valid,
             vars,
             epochs,
             collected: 0,
@@ -146,6 +152,18 @@ impl<'a> Run<'a> {
         self.parts.spec
     }
 
+    /// The rows to train on, each as often as it is trained on in an epoch, in the order of the plan.
+    #[must_use]
+    pub fn train_rows(&self) -> &[u32] {
+        &self.train
+    }
+
+    /// The validation rows.
+    #[must_use]
+    pub fn valid_rows(&self) -> &[u32] {
+        &self.valid
+    }
+
     /// The settings of this run, which take precedence over those of the learner.
     #[must_use]
     pub fn settings(&self) -> &'a Settings {
@@ -196,7 +214,7 @@ impl<'a> Run<'a> {
 
     /// The training rows in batches of `size`, in the order of the plan, with the same last batch.
     pub fn batches_in_order(&self, size: usize) -> impl Iterator<Item = CandleResult<Batch>> + use<'a> {
-        let rows = self.parts.spec.train.clone();
+        let rows = self.train.clone();
         self.training_batches(rows, size, LastBatch::Auto).map(|(_, batch)| batch)
     }
 
@@ -208,7 +226,7 @@ impl<'a> Run<'a> {
 
     /// The training rows in the order of an epoch.
     pub(crate) fn shuffled_rows(&self, epoch: usize) -> Rows {
-        self.shuffled(self.parts.spec.train.clone(), epoch)
+        self.shuffled(self.train.clone(), epoch)
     }
 
     /// These rows in the order of an epoch.
@@ -224,7 +242,7 @@ impl<'a> Run<'a> {
 
     /// The weights of the classes for the training rows.
     pub(crate) fn fit_class_weights(&self, weights: &ClassWeights) -> Result<FittedClassWeights, Error> {
-        weights.fit(self.parts.data, &self.parts.spec.train)
+        weights.fit(self.parts.data, &self.train)
     }
 
     /// The soft targets of these rows, if the data has any.
@@ -254,7 +272,7 @@ impl<'a> Run<'a> {
 
     /// The rows of a batch that is evaluated: `most`, or fewer where rows have many positions.
     pub(crate) fn evaluation_rows(&self, most: usize) -> usize {
-        let (data, train) = (self.parts.data, &self.parts.spec.train);
+        let (data, train) = (self.parts.data, &self.train);
         let first = || Ok(data.batch(train.get(..1).unwrap_or_default(), &Device::Cpu)?.inputs);
         pass_rows(most, self.kind_of_targets(), first)
     }
@@ -264,7 +282,7 @@ impl<'a> Run<'a> {
         &self,
         size: usize,
     ) -> impl Iterator<Item = (Rows, CandleResult<Batch>)> + use<'a> {
-        let rows = self.parts.spec.valid.clone();
+        let rows = self.valid.clone();
         let parts = LastBatch::Keep.split(rows.len(), size, false);
         self.numbered_batches(Purpose::Validation, rows, parts)
     }
@@ -301,7 +319,7 @@ impl<'a> Run<'a> {
 
     /// Runs the network on its first rows, without training, and checks the output.
     pub(crate) fn try_network(&mut self, network: &impl Network, kind: Output) -> CandleResult<()> {
-        let rows = self.parts.spec.train.iter().take(2).copied().collect::<Rows>();
+        let rows = self.train.iter().take(2).copied().collect::<Rows>();
         let output = network.run(&self.batch(&rows)?.inputs, false)?;
         check_output_at(&output, self.kind_of_targets(), rows.len(), kind).map_err(|e| self.fail(e))
     }
@@ -330,7 +348,7 @@ impl<'a> Run<'a> {
         if !is_statistic(name) {
             return None;
         }
-        let rows = self.parts.spec.train.len();
+        let rows = self.train.len();
         let cause = match self.single_row.load(Ordering::Relaxed) {
             true => format!(
                 "batch normalization had a batch of a single row, and one number has no variance; train with \
@@ -405,7 +423,7 @@ impl<'a> Run<'a> {
         if self.scaling.is_none() {
             let RunParts { data, spec, .. } = self.parts;
             let features = spec.features.as_deref();
-            self.scaling = FittedScalings::fit(data, &spec.train, features, inputs, targets)?;
+            self.scaling = FittedScalings::fit(data, &self.train, features, inputs, targets)?;
         }
         Ok(())
     }
@@ -484,7 +502,7 @@ impl<'a> Run<'a> {
 
     /// The error of the training loop, which names the inputs if they are floats of another type than the variables.
     fn name_inputs(&self, e: CandleError) -> CandleError {
-        let first = self.parts.spec.train.iter().take(1).copied().collect::<Rows>();
+        let first = self.train.iter().take(1).copied().collect::<Rows>();
         let variables = self.vars.all_vars();
         match (variables.first(), self.batch(&first)) {
             (Some(variable), Ok(batch)) => dtype::name_inputs(e, &batch.inputs, variable.dtype()),

@@ -1,6 +1,6 @@
 //! Batch transforms in the trainer: what a training with them is, that it resumes, and that nothing else is transformed.
 use crate::{
-    common::{blobs, distance, flat, line, normal, weights, CPU},
+    common::{blobs, distance, flat, line, listed, normal, weights, CPU},
     resume::interrupt_everywhere_on,
 };
 use candle_core::{DType, Result as CandleResult, Tensor};
@@ -208,7 +208,7 @@ fn validation_and_prediction_have_no_transforms() -> Result<()> {
     let member = &pool.members()[0];
     assert_eq!(flat(&member.weights["weight"]), [1., 1.]);
     // ŷ = x₀ + x₁ for y = 2 x₀ − x₁ + 0.5, on the validation rows.
-    let rows = &plan.runs[0].valid;
+    let rows = listed(&plan.runs[0].valid);
     let (x, y) = (flat(data.inputs().only()?), flat(data.targets()));
     let error = |row: &u32| (x[2 * *row as usize] + x[2 * *row as usize + 1] - y[*row as usize]).powi(2);
     let expected = rows.iter().map(error).sum::<f64>() / rows.len() as f64;

@@ -1,4 +1,5 @@
 //! Averages of a run's networks: by the trainer, and computed independently.
+use crate::common::listed;
 use candle_core::{Device, Module, ModuleT, Tensor};
 use candle_ensemble::{
     combine::Mean,
@@ -139,7 +140,7 @@ fn the_averages_batch_norm_statistics_are_those_of_the_runs_rows() -> Result<()>
             let x = data.inputs().tensors()[0].to_vec2::<f32>()?;
             let predicted =
                 |row: &u32| f64::from(x[*row as usize][0] * w[0] + x[*row as usize][1] * w[1] + b);
-            let predicted: Vec<f64> = run.train.iter().map(predicted).collect();
+            let predicted: Vec<f64> = listed(&run.train).iter().map(predicted).collect();
             let all = Summary::of(&predicted)?;
             assert!((f64::from(of("norm.running_mean")[0]) - all.mean).abs() < 1e-5, "{rule:?}");
             let variance = all.sd.unwrap().powi(2);

@@ -3,7 +3,8 @@ use candle_core::{DType, Device, Tensor};
 use candle_ensemble::{
     data::{Batch, Dataset, Fingerprint, Task, TensorDataset},
     observe::{Event, Flow, Observer},
-    Member, Seed,
+    resample::PlannedRows,
+    Member, Rows, Seed,
 };
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -16,6 +17,11 @@ use std::{
 };
 
 pub const CPU: Device = Device::Cpu;
+
+/// The rows of a run as a list.
+pub fn listed(rows: &PlannedRows) -> Rows {
+    rows.to_vec().unwrap()
+}
 
 /// The path of an example's program, which `cargo test` builds in the folder `examples`.
 pub fn example(name: &str) -> PathBuf {

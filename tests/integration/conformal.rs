@@ -106,7 +106,7 @@ fn cross_conformal_sets_are_those_of_the_members_predictions() -> Result<()> {
         let found = ensemble.predict_sets(&conformal, new.inputs())?;
 
         let predicted = flat(pool.predictions_per_member(data.inputs())?.values());
-        let seen = |member: usize, row: u32| pool.members()[member].record.seen.contains(&row);
+        let seen = |member: usize, row: u32| pool.members()[member].record.seen.contains(row);
         let cell = |at: usize| match seen(at / 90, (at / 3 % 30) as u32) {
             true => f64::NAN,
             false => predicted[at],

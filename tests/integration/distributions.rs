@@ -1,5 +1,5 @@
 //! Networks that predict distributions: trained, combined, scaled, saved, and refused where they do not fit.
-use crate::common::{bits, bytes, distance, flat, normal, CPU};
+use crate::common::{bits, bytes, distance, flat, listed, normal, CPU};
 use crate::resume::interrupt_everywhere_on;
 use candle_core::{DType, Tensor};
 use candle_ensemble::{
@@ -282,13 +282,14 @@ fn early_stopping_watches_metrics_of_distributions() {
             let watched = pool.members()[0].record.curve[0].valid_metric.unwrap();
             let ensemble = pool.combine(&Mean).unwrap();
             let list = MetricList::parse(&format!("rmse,{metric},mae")).unwrap();
-            let after = ensemble.on(&train).rows(&plan.runs[0].valid).metrics(&list).unwrap();
+            let after = ensemble.on(&train).rows(&listed(&plan.runs[0].valid)).metrics(&list).unwrap();
             assert!(
                 (watched - after[1]).abs() < 1e-4 * after[1].abs(),
                 "{kind:?}, {metric}: {watched} {after:?}"
             );
-            let mixture = ensemble.on(&train).rows(&plan.runs[0].valid).predict_distribution().unwrap();
-            let batch = train.batch(&plan.runs[0].valid, &CPU).unwrap();
+            let mixture =
+                ensemble.on(&train).rows(&listed(&plan.runs[0].valid)).predict_distribution().unwrap();
+            let batch = train.batch(&listed(&plan.runs[0].valid), &CPU).unwrap();
             let score = Score::registry().parse(metric).unwrap();
             let weights: Vec<f64> = flat(&batch.weights.unwrap());
             assert_eq!(mixture.score(score, &batch.targets, Some(&weights)).unwrap(), after[1], "{metric}");

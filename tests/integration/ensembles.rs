@@ -449,7 +449,7 @@ fn the_out_of_bag_estimate_uses_the_members_that_left_a_row_out() {
     let (mut right, mut rows) = (0., 0.);
     for row in 0..60u32 {
         let slots = 0..pool.members().len();
-        let left_out = slots.filter(|slot| !pool.members()[*slot].record.seen.contains(&row));
+        let left_out = slots.filter(|slot| !pool.members()[*slot].record.seen.contains(row));
         let mut sum = [0f32; 3];
         let mut count = 0;
         for slot in left_out {

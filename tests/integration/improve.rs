@@ -328,8 +328,8 @@ fn no_decision_sees_the_rows_of_the_final_scores() {
     let group = |rows: &[u32]| rows.iter().map(|row| row / 4).collect::<BTreeSet<u32>>();
     assert!(group(improved.rows()).is_disjoint(&group(improved.test_rows())));
     // The networks have learned from rows to decide on: their records number no other.
-    let seen = improved.members().iter().flat_map(|member| &member.record.seen);
-    assert!(seen.max().is_some_and(|row| (*row as usize) < improved.rows().len()));
+    let seen = improved.members().iter().flat_map(|member| member.record.seen.iter());
+    assert!(seen.max().is_some_and(|row| (row as usize) < improved.rows().len()));
     assert_eq!(improved.members().len(), 2);
     let own: Vec<u32> = (0..30).collect();
     let own = improve_on(&trainer, &data.data).test_rows(own.clone()).run(1).unwrap().test_rows() == own;

@@ -1,6 +1,6 @@
 //! Losses and penalties of the user, weights of classes, and soft targets.
 use crate::{
-    common::{blobs, bytes, distance, flat, line, normal, weights, CPU},
+    common::{blobs, bytes, distance, flat, line, listed, normal, weights, CPU},
     resume::interrupt_everywhere_on,
 };
 use candle_core::{DType, Tensor};
@@ -188,10 +188,11 @@ fn balanced_classes_are_row_weights_by_the_counts_of_the_run() -> Result<()> {
         let plan = session.plan(&builder, 9)?;
         let member = session.train(&plan)?.members()[0].clone();
         let (run, labels) = (&plan.runs[0], data.labels().unwrap());
-        let count = |class: u32| run.train.iter().filter(|row| labels[**row as usize] == class).count();
+        let count =
+            |class: u32| listed(&run.train).iter().filter(|row| labels[**row as usize] == class).count();
         let counts = [0, 1, 2].map(count);
         assert!(counts[0] > counts[2] && counts[2] > counts[1], "{counts:?}");
-        let of_class = counts.map(|count| run.train.len() as f64 / (3 * count) as f64);
+        let of_class = counts.map(|count| listed(&run.train).len() as f64 / (3 * count) as f64);
         let of_rows = labels.iter().map(|label| of_class[*label as usize] as f32).collect();
         let weighted = data.clone().with_training_weights(of_rows)?;
         let by_hand =

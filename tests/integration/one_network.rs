@@ -278,7 +278,7 @@ fn after_bagging_an_ensemble_and_a_network_are_compared_out_of_bag() -> Result<(
     let all = pool.predictions_per_member(data.inputs().clone())?;
     let values: Vec<Vec<Vec<f32>>> = all.values().to_vec3()?;
     let labels = data.labels().unwrap();
-    let seen = |m: usize, row: u32| pool.members()[m].record.seen.binary_search(&row).is_ok();
+    let seen = |m: usize, row: u32| pool.members()[m].record.seen.contains(row);
     let compared = |m: usize| -> (usize, f64, f64) {
         let (mut rows, mut single, mut ensemble) = (0, 0., 0.);
         for row in (0..200u32).filter(|row| !seen(m, *row)) {

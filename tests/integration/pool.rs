@@ -103,10 +103,10 @@ fn reserved_rows_are_kept_from_every_run_and_given_by_the_pool() -> Result<()> {
         assert_eq!(pool.reserved().len(), 10, "{}", builder.name());
         assert_eq!(pool.reserved(), plan.reserved);
         for member in pool.members() {
-            let seen = |row: &u32| member.record.seen.contains(row);
+            let seen = |row: &u32| member.record.seen.contains(*row);
             assert!(!pool.reserved().iter().any(seen), "{}", builder.name());
         }
-        let seen_by_none = |row: &u32| !pool.members().iter().any(|member| member.record.seen.contains(row));
+        let seen_by_none = |row: &u32| !pool.members().iter().any(|member| member.record.seen.contains(*row));
         assert_eq!(pool.unseen(), (0..40).filter(seen_by_none).collect::<Rows>());
         assert!(pool.reserved().iter().all(|row| pool.unseen().contains(row)));
         // Reserved rows are held out for every slot.
@@ -235,9 +235,9 @@ fn excluded_rows_and_refit_members_make_no_held_out_prediction() -> Result<()> {
     struct Halves;
     impl candle_ensemble::resample::Resample for Halves {
         fn draw(&self, _: &dyn Dataset, _: Seed) -> Result<Vec<RunRows>> {
-            let first = RunRows { excluded: (10..12).collect(), ..RunRows::of((0..10).collect()) };
-            let second = RunRows::of((10..20).collect());
-            let all = RunRows { refit: true, ..RunRows::of((0..20).collect()) };
+            let first = RunRows { excluded: (10..12).into(), ..RunRows::of(0..10) };
+            let second = RunRows::of(10..20);
+            let all = RunRows { refit: true, ..RunRows::of(0..20) };
             Ok(vec![first, second, all])
         }
         fn slot(&self, _: usize) -> usize {

@@ -1,5 +1,5 @@
 //! Rows with several positions: pixels, tokens, labels. The oracle is the same data with one position a row.
-use crate::common::{bits, bytes, distance, flat, normal, CPU};
+use crate::common::{bits, bytes, distance, flat, listed, normal, CPU};
 use candle_core::{DType, Module, Tensor};
 use candle_ensemble::{
     combine::{self, EnsembleSelection, InverseError, Mean},
@@ -8,6 +8,7 @@ use candle_ensemble::{
     metrics::{self, Metrics},
     nn::{self, seq},
     prelude::*,
+    resample::PlannedRows,
     store::{Checkpoints, DirectoryStore},
     train::{CustomLoop, Optimizer, Output},
     HeldOut,
@@ -70,8 +71,9 @@ fn positions_train_predict_and_combine_as_rows_of_their_own() {
     let plan = Session::new(&of_dense, &dense).plan(&strategy, 7).unwrap();
     let a = Session::new(&of_dense, &dense).train(&plan).unwrap();
     // The same positions, as rows.
-    let expand = |rows: &[u32]| -> Vec<u32> {
-        rows.iter().flat_map(|row| (0..POSITIONS as u32).map(move |at| row * POSITIONS as u32 + at)).collect()
+    let expand = |rows: &PlannedRows| -> PlannedRows {
+        let positions = |row| (0..POSITIONS as u32).map(move |at| row * POSITIONS as u32 + at);
+        listed(rows).into_iter().flat_map(positions).collect()
     };
     let mut plan = plan.clone();
     plan.data = rows.fingerprint();
@@ -124,8 +126,7 @@ fn held_out_positions_are_grouped_by_row_and_rules_learn_from_them() {
     // A slot's prediction is that of its member that has not seen the row.
     let everywhere = pool.predictions_per_member(data.inputs()).unwrap();
     let (slot, row) = (1, 10usize);
-    let unseen =
-        |m: &candle_ensemble::Member| m.record.slot == slot && !m.record.seen.contains(&(row as u32));
+    let unseen = |m: &candle_ensemble::Member| m.record.slot == slot && !m.record.seen.contains(row as u32);
     let member = pool.members().iter().position(unseen).unwrap();
     let of = |values: &Tensor, first: usize| {
         let cells = values.get(first).unwrap();
@@ -402,8 +403,9 @@ fn the_best_use_of_a_pool_is_that_by_the_same_points() {
     let (rows, of_rows) = (rows().with_groups(of_row).unwrap(), trainer(4 * POSITIONS));
     let plan = Session::new(&of_dense, &dense).reserve(0.4).plan(&MultiRun::new(3), 7).unwrap();
     let a = Session::new(&of_dense, &dense).train(&plan).unwrap();
-    let expand = |rows: &[u32]| -> Vec<u32> {
-        rows.iter().flat_map(|row| (0..POSITIONS as u32).map(move |at| row * POSITIONS as u32 + at)).collect()
+    let expand = |rows: &PlannedRows| -> PlannedRows {
+        let positions = |row| (0..POSITIONS as u32).map(move |at| row * POSITIONS as u32 + at);
+        listed(rows).into_iter().flat_map(positions).collect()
     };
     let mut plan = plan.clone();
     (plan.data, plan.reserved) = (rows.fingerprint(), expand(&plan.reserved));

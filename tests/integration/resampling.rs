@@ -1,5 +1,5 @@
 //! Which rows each run trains on, and which are held out.
-use crate::common::{blobs, line, normal, CPU};
+use crate::common::{blobs, line, listed, normal, CPU};
 use candle_core::{DType, Tensor};
 use candle_ensemble::{
     combine::Mean,
@@ -60,10 +60,11 @@ fn a_sample_has_the_given_size() {
         let plan = plan(&bagging, &data, 1);
         assert_eq!(plan.runs.len(), 3);
         for run in &plan.runs {
-            assert_eq!(run.train.len(), size, "{bagging:?}");
-            assert!(run.train.is_sorted() && run.train.iter().all(|row| *row < 60));
+            let train = listed(&run.train);
+            assert_eq!((train.len(), run.train.len().unwrap()), (size, size), "{bagging:?}");
+            assert!(train.is_sorted() && train.iter().all(|row| *row < 60));
             assert!(run.valid.is_empty());
-            assert_eq!(run.seen(), distinct(&run.train));
+            assert_eq!(run.seen().unwrap(), distinct(&train));
         }
     }
 }
@@ -74,7 +75,7 @@ const SAMPLES: usize = 2000;
 /// 2000 samples of 50 rows out of 50, from 200 seeds.
 fn samples() -> Vec<Rows> {
     let data = line(2, N, 0.);
-    let of = |seed| plan(&Bagging::new(10), &data, seed).runs.into_iter().map(|run| run.train);
+    let of = |seed| plan(&Bagging::new(10), &data, seed).runs.into_iter().map(|run| listed(&run.train));
     (0..200).flat_map(of).collect()
 }
 
@@ -141,9 +142,10 @@ fn duplicates_are_kept_and_rows_left_out_are_held_out() {
     let held_out = pool.held_out().unwrap();
     let covered: Vec<Vec<f32>> = held_out.predictions().covered().unwrap().to_vec2().unwrap();
     for (slot, (run, member)) in plan.runs.iter().zip(pool.members()).enumerate() {
-        assert!(distinct(&run.train).len() < run.train.len());
-        assert_eq!(member.record.seen, distinct(&run.train));
-        let left_out: Rows = (0..40).filter(|row| !run.train.contains(row)).collect();
+        let train = listed(&run.train);
+        assert!(distinct(&train).len() < train.len());
+        assert_eq!(member.record.seen, distinct(&train));
+        let left_out: Rows = (0..40).filter(|row| !train.contains(row)).collect();
         let predicted = held_out.rows().iter().zip(&covered[slot]).filter(|(_, c)| **c > 0.);
         assert_eq!(predicted.map(|(row, _)| *row).collect::<Rows>(), left_out);
     }
@@ -170,23 +172,24 @@ fn validation_rows_are_drawn_by_class_from_the_runs_rows_with_every_copy() {
         (plan(&MultiRun::new(6), &data, 1), plan(&MultiRun::new(6).validation(0.25), &data, 1)),
     ] {
         for (bare, with) in bare.runs.iter().zip(&with.runs) {
-            let rows = distinct(&bare.train);
+            let rows = distinct(&listed(&bare.train));
+            let (train, valid) = (listed(&with.train), listed(&with.valid));
             let share = (rows.len() as f64 * 0.25).ceil() as usize;
-            assert_eq!((with.valid.len(), with.valid.clone()), (share, distinct(&with.valid)));
-            assert!(with.valid.iter().all(|row| rows.binary_search(row).is_ok()));
-            let rest: Rows = bare.train.iter().copied().filter(|row| !with.valid.contains(row)).collect();
-            assert_eq!(with.train, rest, "the other rows stay, as often as they were drawn");
-            assert_eq!(with.seen(), rows);
-            for (of, part) in of_class(&data, &rows).iter().zip(of_class(&data, &with.valid)) {
+            assert_eq!((valid.len(), valid.clone()), (share, distinct(&valid)));
+            assert!(valid.iter().all(|row| rows.binary_search(row).is_ok()));
+            let rest: Rows = listed(&bare.train).into_iter().filter(|row| !valid.contains(row)).collect();
+            assert_eq!(train, rest, "the other rows stay, as often as they were drawn");
+            assert_eq!(with.seen().unwrap(), rows);
+            for (of, part) in of_class(&data, &rows).iter().zip(of_class(&data, &valid)) {
                 let fair = share as f64 * *of as f64 / rows.len() as f64;
                 assert!((part as f64 - fair).abs() < 1. + 1e-9, "{part} of {of}, not {fair}");
             }
         }
-        assert_ne!(with.runs[0].valid, with.runs[1].valid, "each run has its own");
+        assert_ne!(listed(&with.runs[0].valid), listed(&with.runs[1].valid), "each run has its own");
     }
     // A regression has no classes.
     let with = plan(&MultiRun::new(1).validation(0.1), &line(5, 60, 0.), 1);
-    assert_eq!((with.runs[0].valid.len(), with.runs[0].train.len()), (6, 54));
+    assert_eq!((listed(&with.runs[0].valid).len(), listed(&with.runs[0].train).len()), (6, 54));
 }
 
 // ---- Reserved rows.
@@ -197,12 +200,17 @@ fn reserved_rows_are_drawn_by_class_and_removed_from_every_run() -> Result<()> {
     for builder in [&MultiRun::new(3).validation(0.2) as &dyn EnsembleBuilder, &Bagging::new(3)] {
         let bare = plan(builder, &data, 1);
         let plan = bare.clone().reserve(0.3, &data, Seed::from(2))?;
-        assert_eq!(of_class(&data, &plan.reserved), [11, 5, 2], "18 × (.6, .3, .1), by largest remainder");
+        assert_eq!(
+            of_class(&data, &listed(&plan.reserved)),
+            [11, 5, 2],
+            "18 × (.6, .3, .1), by largest remainder"
+        );
         for (before, run) in bare.runs.iter().zip(&plan.runs) {
-            let kept = |rows: &[u32]| -> Rows {
-                rows.iter().copied().filter(|row| !plan.reserved.contains(row)).collect()
+            let kept = |rows| -> Rows {
+                listed(rows).into_iter().filter(|row| !plan.reserved.contains(*row).unwrap()).collect()
             };
-            assert_eq!((&run.train, &run.valid), (&kept(&before.train), &kept(&before.valid)));
+            assert_eq!(run.train, kept(&before.train));
+            assert_eq!(run.valid, kept(&before.valid));
             assert_eq!((run.seed, run.slot), (before.seed, before.slot));
         }
         assert_eq!(plan, bare.clone().reserve(0.3, &data, Seed::from(2))?);
@@ -217,8 +225,9 @@ fn whole_groups_are_reserved() -> Result<()> {
     let groups: Vec<u32> = (0..60).map(|row| row / 5).collect();
     let data = unequal().with_groups(groups.clone())?;
     let plan = plan(&MultiRun::new(2), &data, 1).reserve(0.25, &data, Seed::from(2))?;
-    let whole = distinct(&plan.reserved.iter().map(|row| groups[*row as usize]).collect::<Vec<_>>());
-    assert_eq!((whole.len(), plan.reserved.len()), (3, 15), "3 of 12 groups");
+    let reserved = listed(&plan.reserved);
+    let whole = distinct(&reserved.iter().map(|row| groups[*row as usize]).collect::<Vec<_>>());
+    assert_eq!((whole.len(), reserved.len()), (3, 15), "3 of 12 groups");
     Ok(())
 }
 
@@ -268,7 +277,7 @@ fn held_out_rows_are_those_that_some_record_has_not_seen() {
         let mut unseen = [false; 24];
         for member in pool.members() {
             let seen = &member.record.seen;
-            (0..24).filter(|row| !seen.contains(row)).for_each(|row| unseen[row as usize] = true);
+            (0..24).filter(|row| !seen.contains(*row)).for_each(|row| unseen[row as usize] = true);
         }
         let unseen: Rows = (0..24).filter(|row| unseen[*row as usize]).collect();
         assert_eq!(pool.held_out().map(|h| h.rows().to_vec()).unwrap_or_default(), unseen);
@@ -328,12 +337,12 @@ fn members_see_their_own_features_everywhere() {
     let all = data.inputs().only().unwrap();
     for run in &plan.runs {
         let rows = &seen.lock().unwrap()[&run.id];
-        assert_eq!(rows.len(), 2 * run.train.len() + run.valid.len());
+        assert_eq!(rows.len(), 2 * run.train.len().unwrap() + run.valid.len().unwrap());
         assert!(rows.iter().all(|row| row.len() == 2));
         let columns = Tensor::new(run.features.clone().unwrap(), &CPU).unwrap();
         let own = all.index_select(&columns, 1).unwrap().to_vec2::<f32>().unwrap();
-        for (row, got) in run.train.iter().zip(rows) {
-            assert_eq!(&own[*row as usize], got);
+        for (row, got) in run.train.iter().unwrap().zip(rows) {
+            assert_eq!(&own[row as usize], got);
         }
     }
     let own = pool.members().iter().map(|member| {
@@ -377,8 +386,8 @@ fn the_past_stays_excluded_when_rows_are_reserved_or_watched() {
     let builder = ForwardChaining::new(2).window(5).validation(0.4);
     let plan = builder.plan(&data, &["mlp".into()], seed).unwrap();
     let plan = plan.reserve(0.2, &data, seed).unwrap();
-    assert_eq!(plan.runs[0].seen(), (0..10).collect::<Rows>());
-    assert_eq!(plan.runs[1].seen(), (0..20).collect::<Rows>());
+    assert_eq!(plan.runs[0].seen().unwrap(), (0..10).collect::<Rows>());
+    assert_eq!(plan.runs[1].seen().unwrap(), (0..20).collect::<Rows>());
 }
 
 #[test]
@@ -387,9 +396,10 @@ fn validation_rows_are_whole_groups() {
     let data = rows_of_four(24).with_groups(ids.clone()).unwrap();
     let plan = plan(&KFold::new(2).validation(0.3), &data, 4);
     for run in &plan.runs {
-        assert_eq!(run.valid.len(), 4, "one of three groups");
-        assert!(run.valid.iter().all(|row| ids[*row as usize] == ids[run.valid[0] as usize]));
-        assert_eq!(run.train.len() + run.valid.len(), 12);
+        let valid = listed(&run.valid);
+        assert_eq!(valid.len(), 4, "one of three groups");
+        assert!(valid.iter().all(|row| ids[*row as usize] == ids[valid[0] as usize]));
+        assert_eq!(listed(&run.train).len() + valid.len(), 12);
     }
 }
 
@@ -405,9 +415,12 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_trained() {
         plan
     };
     for (plan, expected) in [
-        (changed(|p| p.runs[1].train[3] = 20), "a row of run 1 must be below 20, but is 20"),
-        (changed(|p| p.runs[2].valid[0] = 99), "a row of run 2 must be below 20, but is 99"),
-        (changed(|p| p.runs[2].train.clear()), "training rows of run 2"),
+        (
+            changed(|p| p.runs[1].train = vec![0, 1, 20, 2].into()),
+            "a row of run 1 must be below 20, but is 20",
+        ),
+        (changed(|p| p.runs[2].valid = vec![99].into()), "a row of run 2 must be below 20, but is 99"),
+        (changed(|p| p.runs[2].train = vec![].into()), "training rows of run 2"),
         (changed(|p| p.runs.swap(0, 1)), "the number of run 0"),
         (changed(|p| p.runs.clear()), "at least one run"),
     ] {
@@ -460,10 +473,11 @@ fn plans_weights_and_orders_of_rows_never_change() {
     let bytes: Vec<u8> = serde_json::from_value(serde_json::to_value(run.seed).unwrap()).unwrap();
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, "9d1f267c8a93edb92abe019015c239d30d0734d5612db185a4b677012854f4c1");
-    assert_eq!((run.train.as_slice(), run.valid.as_slice()), (&[3, 3, 4, 4, 4, 4, 5, 7, 7][..], &[9][..]));
+    assert_eq!(run.train, [3, 3, 4, 4, 4, 4, 5, 7, 7]);
+    assert_eq!(run.valid, [9]);
     let folds = plan(&KFold::new(5), &data, 42);
     let held_out = |rows: &Rows| (0..10).filter(|row| !rows.contains(row)).collect::<Rows>();
-    let held_out: Vec<Rows> = folds.runs.iter().map(|run| held_out(&run.train)).collect();
+    let held_out: Vec<Rows> = folds.runs.iter().map(|run| held_out(&listed(&run.train))).collect();
     assert_eq!(held_out, [[4, 6], [0, 3], [1, 7], [2, 9], [5, 8]]);
 
     let order: Mutex<Vec<f32>> = Mutex::default();

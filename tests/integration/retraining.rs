@@ -1,5 +1,5 @@
 //! Training on all rows after early stopping has found the number of epochs.
-use crate::common::{normal, weights};
+use crate::common::{listed, normal, weights};
 use candle_ensemble::{
     data::TensorDataset,
     plan::{Plan, Settings},
@@ -61,7 +61,7 @@ fn from_scratch_is_a_training_on_all_rows_for_as_many_epochs() -> Result<()> {
         let spec = &mut all.runs[0];
         (spec.id, spec.settings) = (0, Settings::new().with("epochs", best as i64 + 1));
         let valid = std::mem::take(&mut spec.valid);
-        spec.train.extend(valid);
+        spec.train = [listed(&spec.train), listed(&valid)].concat().into();
         let plain = members(&trainer(), &all)?;
         assert_eq!(weights(again), weights(&plain[0]));
         assert_eq!(again.record.seen, plain[0].record.seen);

@@ -1,5 +1,5 @@
 //! Weights of rows for training, for validation and for scoring: each counts where it belongs, and nowhere else.
-use crate::common::{bits, flat, line, normal, weights, CPU};
+use crate::common::{bits, flat, line, listed, normal, weights, CPU};
 use candle_core::{DType, Tensor};
 use candle_ensemble::{
     combine::{InverseError, Mean},
@@ -66,13 +66,13 @@ fn each_kind_of_weights_counts_where_it_belongs() -> Result<()> {
     let plan = session.plan(&MultiRun::new(2).validation(0.3), 3)?.reserve(0.25, &data, 3)?;
     let pool = session.train(&plan)?;
     let (run, member) = (&plan.runs[0], &pool.members()[0]);
-    let b = b(member);
-    close(b, share(&run.train, 1., 3.));
+    let (b, train, valid) = (b(member), listed(&run.train), listed(&run.valid));
+    close(b, share(&train, 1., 3.));
     let last = member.record.curve.last().unwrap();
-    close(last.train_loss, error(&run.train, b, 1., 3.));
-    close(last.train_metric, error(&run.train, b, 1., 3.).sqrt());
-    close(last.valid_loss.unwrap(), error(&run.valid, b, 5., 1.));
-    close(last.valid_metric.unwrap(), error(&run.valid, b, 5., 1.).sqrt());
+    close(last.train_loss, error(&train, b, 1., 3.));
+    close(last.train_metric, error(&train, b, 1., 3.).sqrt());
+    close(last.valid_loss.unwrap(), error(&valid, b, 5., 1.));
+    close(last.valid_metric.unwrap(), error(&valid, b, 5., 1.).sqrt());
 
     // Everything that is scored.
     let held_out = pool.held_out()?;
@@ -150,11 +150,11 @@ fn passes_over_validation_rows_count_by_the_sums_of_their_weights() -> Result<()
     let trainer = bias().epochs(1).batch_size(512);
     let session = Session::new(&trainer, &data);
     let plan = session.plan(&MultiRun::new(1).validation(0.9), 3)?;
-    assert!(plan.runs[0].valid.len() > 1024);
+    assert!(listed(&plan.runs[0].valid).len() > 1024);
     let member = session.train(&plan)?.members()[0].clone();
     let b = b(&member);
     let (mut sum, mut total) = (0., 0.);
-    for row in &plan.runs[0].valid {
+    for row in &listed(&plan.runs[0].valid) {
         let (w, y) = (f64::from(weights[*row as usize]), f64::from(y[*row as usize]));
         (sum, total) = (sum + w * (b - y).powi(2), total + w);
     }
@@ -167,7 +167,7 @@ fn rows_that_all_have_weight_zero_are_an_error() -> Result<()> {
     let run = |data: TensorDataset| -> String {
         let trainer = bias();
         let plan = Session::new(&trainer, &data).plan(&MultiRun::new(1).validation(0.5), 3).unwrap();
-        let valid = &plan.runs[0].valid;
+        let valid = listed(&plan.runs[0].valid);
         let on = |inside: bool| {
             (0..ROWS as u32).map(|row| f32::from(u8::from(valid.contains(&row) == inside))).collect()
         };

@@ -1,6 +1,6 @@
 //! The ready-made trainer, compared with closed forms in f64, with candle's own optimizer, and with the rows
 //! that it requests from its data set.
-use crate::common::{bits, blobs, bytes, distance, flat, line, weights, Recording, CPU};
+use crate::common::{bits, blobs, bytes, distance, flat, line, listed, weights, Recording, CPU};
 use candle_core::{DType, Device, Module, Result as CandleResult, Tensor, D};
 use candle_ensemble::{
     combine::Mean,
@@ -223,8 +223,8 @@ fn every_epoch_has_the_rows_of_the_plan_in_another_order() {
         for (run, batches) in plan.runs.iter().zip(asked.chunks(2 * 4)) {
             let epochs: Vec<Vec<u32>> = batches.chunks(2).map(<[_]>::concat).collect();
             for (i, epoch) in epochs.iter().enumerate() {
-                assert_eq!(sorted(epoch.clone()), run.train, "run {}", run.id);
-                assert_ne!(*epoch, run.train, "shuffled");
+                assert_eq!(sorted(epoch.clone()), listed(&run.train), "run {}", run.id);
+                assert_ne!(*epoch, listed(&run.train), "shuffled");
                 assert!(epochs[..i].iter().all(|before| before != epoch), "anew each epoch");
             }
         }
@@ -284,7 +284,7 @@ fn early_stopping_keeps_the_best_epoch_and_waits_for_its_patience() {
                 }
 
                 let kept = if restore_best { best } else { losses.len() - 1 };
-                let again = squared_error(&trainer, member, &data, &run.valid);
+                let again = squared_error(&trainer, member, &data, &listed(&run.valid));
                 assert!((again - losses[kept]).abs() < 1e-5 * again, "{again}, not {}", losses[kept]);
                 // The weights are those of a training that ends at this epoch.
                 let (_, shorter) = overfits();
@@ -305,16 +305,16 @@ fn validation_rows_are_watched_and_never_fitted() {
         [&MultiRun::new(1).validation(0.3) as &dyn EnsembleBuilder, &Bagging::new(1).validation(0.3)]
     {
         let plan = Session::new(&trainer, &data).plan(builder, 42).unwrap();
-        let RunSpec { train: rows, valid, .. } = &plan.runs[0];
+        let (rows, valid) = (listed(&plan.runs[0].train), listed(&plan.runs[0].valid));
         data.take();
         let pool = train(&trainer, &data, builder).unwrap();
         let batches = rows.len().div_ceil(8);
         for epoch in data.take().chunks(batches + 1) {
-            assert_eq!(sorted(epoch[..batches].concat()), *rows);
-            assert_eq!(epoch[batches], *valid, "all of them, once, after the epoch");
+            assert_eq!(sorted(epoch[..batches].concat()), rows);
+            assert_eq!(epoch[batches], valid, "all of them, once, after the epoch");
         }
         assert!(!valid.is_empty() && valid.iter().all(|row| !rows.contains(row)));
-        assert!(valid.iter().all(|row| pool.members()[0].record.seen.contains(row)), "they count as seen");
+        assert!(valid.iter().all(|row| pool.members()[0].record.seen.contains(*row)), "they count as seen");
     }
 }
 
@@ -382,8 +382,8 @@ fn early_stopping_watches_a_metric_by_name() {
     let data = blobs(18, 60, 3, 0.9);
     let new = || Trainer::new(|vb| mlp(2, 8, 3, vb)).optimizer(Optimizer::adam(1e-2)).batch_size(8);
     let builder = MultiRun::new(1).validation(0.3);
-    let valid = Session::new(&new(), &data).plan(&builder, 42).unwrap().runs[0].valid.clone();
-    let batch = data.batch(&valid, &CPU).unwrap();
+    let valid = Session::new(&new(), &data).plan(&builder, 42).unwrap().runs.remove(0).valid;
+    let batch = data.batch(&listed(&valid), &CPU).unwrap();
     for (name, higher_is_better) in [("roc-auc", true), ("ece", false), ("balanced-accuracy", true)] {
         let rule = EarlyStopping { patience: 3, metric: Some(name.into()), ..EarlyStopping::default() };
         let trainer = new().epochs(60).early_stopping(rule);
@@ -721,8 +721,8 @@ fn the_figures_of_a_learning_curve_equal_recomputed_ones() {
     let fresh = train(&idle, &data, &builder).unwrap().members()[0].clone();
 
     let epoch = member.record.curve[0].clone();
-    let before = squared_error(&trainer, &fresh, &data, &plan.runs[0].train);
-    let after = squared_error(&trainer, &member, &data, &plan.runs[0].valid);
+    let before = squared_error(&trainer, &fresh, &data, &listed(&plan.runs[0].train));
+    let after = squared_error(&trainer, &member, &data, &listed(&plan.runs[0].valid));
     for (got, expected) in [
         (epoch.train_loss, before),
         (epoch.train_metric, before.sqrt()),
@@ -798,9 +798,9 @@ fn a_custom_loop_gets_its_run() {
             let count = |batches: Vec<CandleResult<candle_ensemble::data::Batch>>| -> CandleResult<usize> {
                 batches.into_iter().map(|batch| batch?.targets.dim(0)).sum()
             };
-            assert_eq!(count(run.batches(0, 7).collect())?, run.spec().train.len());
-            assert_eq!(count(run.batches_in_order(7).collect())?, run.spec().train.len());
-            assert_eq!(count(run.validation(7).collect())?, run.spec().valid.len());
+            assert_eq!(count(run.batches(0, 7).collect())?, run.train_rows().len());
+            assert_eq!(count(run.batches_in_order(7).collect())?, run.train_rows().len());
+            assert_eq!(count(run.validation(7).collect())?, run.valid_rows().len());
             for batch in run.batches(0, 7) {
                 let batch = batch?;
                 assert_eq!(network.run(&batch.inputs, true)?.dim(D::Minus1)?, 3);

@@ -95,7 +95,7 @@ fn a_range_test_finds_rates_that_train_and_draws_them() {
     );
 
     // On some rows, with settings of the run.
-    let mut run = RunSpec::new(0, "model", Seed::from(1), (0..60).collect());
+    let mut run = RunSpec::new(0, "model", Seed::from(1), 0..60);
     run.settings = Settings::new().with("batch_size", "full").with("learning_rate", 5.);
     let some = test.run_on(&trainer, &data, &run, &CPU).unwrap();
     assert!((some.rates[0] - 1e-4).abs() < 1e-18);
@@ -155,7 +155,7 @@ fn the_figures_are_those_of_single_runs() {
             let mut plan = Session::new(&trainer, &data).plan(&MultiRun::new(1), 0).unwrap();
             let run = &mut plan.runs[0];
             run.seed = Seed::from(3).child("sensitivity").nth("repeat", repeat);
-            (run.train, run.valid) = (split.train.clone(), split.test.clone());
+            (run.train, run.valid) = ((&split.train).into(), (&split.test).into());
             let settings = Settings::new().with("epochs", 4).with("learning_rate", 0.02);
             run.settings = settings.with("batch_size", size.clone());
             let pool = Session::new(&trainer, &data).train(&plan).unwrap();

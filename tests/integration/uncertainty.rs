@@ -148,7 +148,7 @@ fn intervals_of_repeated_cross_validation_are_those_of_its_members() -> Result<(
     let found = pool.combine(&Mean)?.predict_intervals(&conformal, new.inputs())?;
 
     let predicted = flat(pool.predictions_per_member(data.inputs())?.values());
-    let seen = |member: usize, row: u32| pool.members()[member].record.seen.contains(&row);
+    let seen = |member: usize, row: u32| pool.members()[member].record.seen.contains(row);
     let cell = |at: usize| if seen(at / 30, (at % 30) as u32) { f64::NAN } else { predicted[at] };
     let table: Vec<f64> = (0..6 * 30).map(cell).collect();
     let (mean, plus) = (Aggregation::Mean, CrossMethod::Plus);

@@ -324,7 +324,7 @@ impl<A: Architecture> MetaLearner for NeuralNetwork<A> {
             trainer = trainer.loss(loss);
         }
         let seed = self.seed.unwrap_or_else(|| dataset.seed()).child("network-stack");
-        let rows = (0..data.rows() as u32).collect();
+        let rows = 0..data.rows() as u32;
         let run = RunSpec::new(0, "model", seed.nth("run", 0), rows);
         let (weights, curve) = train_alone(&trainer, &data, &run, &Device::Cpu)?;
         let objective = curve.last().map_or(f64::NAN, |epoch| epoch.train_loss);

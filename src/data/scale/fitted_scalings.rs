@@ -56,7 +56,7 @@ impl FittedScalings {
         inputs: Option<&Scaling>,
         targets: Option<&Scaling>,
     ) -> Result<Self> {
-        let [mut inputs, mut targets] = Self::fits(data, rows, features, inputs, targets)?;
+        let [mut inputs, mut targets] = Self::fits(data, (rows, rows.len()), features, inputs, targets)?;
         loop {
             let next = |of: &mut Option<Fitting<'_>>| of.as_mut().map_or(Ok(false), Fitting::next_pass);
             let more = [next(&mut inputs)?, next(&mut targets)?];
@@ -82,10 +82,10 @@ impl FittedScalings {
         Ok(Self { inputs: finish(inputs)?, targets: finish(targets)? })
     }
 
-    /// Checks, by the first row, that the scalings can be fitted.
+    /// Checks, by the first row, that the scalings can be fitted on so many rows.
     pub(crate) fn check(
         data: &dyn Dataset,
-        rows: &[u32],
+        rows: (&[u32], usize),
         features: Option<&[u32]>,
         inputs: Option<&Scaling>,
         targets: Option<&Scaling>,
@@ -96,7 +96,7 @@ impl FittedScalings {
     /// The fits of inputs and of targets before their first pass.
     fn fits<'s>(
         data: &dyn Dataset,
-        rows: &[u32],
+        (first, count): (&[u32], usize),
         features: Option<&[u32]>,
         inputs: Option<&'s Scaling>,
         targets: Option<&'s Scaling>,
@@ -104,7 +104,7 @@ impl FittedScalings {
         if inputs.is_none() && targets.is_none() {
             return Ok([None, None]);
         }
-        let Some(first) = rows.get(..1) else {
+        let Some(first) = first.get(..1) else {
             return Err(Error::invalid("the number of rows that a scaling is fitted on", "at least 1", 0));
         };
         let batch = data.batch(first, &Device::Cpu)?;
@@ -112,11 +112,11 @@ impl FittedScalings {
             let width = only(&batch.inputs)?.dims().get(1).copied().unwrap_or(1);
             let selected = batch.inputs.columns(features)?;
             let features = features.map(|features| (features, width));
-            Fitting::new("inputs, ", scaling, only(&selected)?, rows.len(), features)
+            Fitting::new("inputs, ", scaling, only(&selected)?, count, features)
         };
         let fit_targets = |scaling: &'s Scaling| {
             check_targets(scaling, data.task())?;
-            Fitting::new("targets, ", scaling, &batch.targets, rows.len(), None)
+            Fitting::new("targets, ", scaling, &batch.targets, count, None)
         };
         Ok([inputs.map(fit_inputs).transpose()?, targets.map(fit_targets).transpose()?])
     }

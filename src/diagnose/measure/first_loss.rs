@@ -35,7 +35,7 @@ const ROWS: usize = 512;
 /// let y = Tensor::from_iter((0..20u32).map(|i| i / 10), &Device::Cpu)?;
 /// let data = TensorDataset::classification(&x, &y)?;
 /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).init(InitScheme::parse("constant:0")?);
-/// let run = RunSpec::new(0, "model", Seed::from(1), (0..20).collect());
+/// let run = RunSpec::new(0, "model", Seed::from(1), 0..20);
 /// let first = FirstLoss::of(&trainer, &data, &run, &Device::Cpu)?;
 /// assert!((first.loss - 2f64.ln()).abs() < 1e-6); // a network whose weights are all zero knows nothing
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -78,10 +78,11 @@ impl FirstLoss {
         let config = trainer.config().for_run(&run.settings)?;
         let features = run.features.as_deref();
         let (inputs, targets) = (config.input_scaling.as_ref(), config.target_scaling.as_ref());
-        let scalings = FittedScalings::fit(data, &run.train, features, inputs, targets)?;
+        let train = run.train.to_vec()?;
+        let scalings = FittedScalings::fit(data, &train, features, inputs, targets)?;
         let kind = (data.task(), data.positions());
-        let most = Passes::new(Source::Rows(data, &run.train), ROWS, device).limited(kind).size;
-        let rows = spaced(&run.train, most);
+        let most = Passes::new(Source::Rows(data, &train), ROWS, device).limited(kind).size;
+        let rows = spaced(&train, most);
         let batch = data.batch(&rows, device)?;
         let inputs = scalings.scale_inputs(&batch.inputs.columns(features)?)?;
         let targets = scalings.scale_targets(&batch.targets)?;

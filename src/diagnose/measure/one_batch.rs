@@ -5,6 +5,7 @@ use crate::{
     data::{Dataset, Task},
     observe::{Event, Flow, Observer},
     plan::{BatchSize, Collect, LrSchedule, RunSpec},
+    resample::PlannedRows,
     store::EpochRecord,
     train::{
         train_run, Configured, Constraints, Loss, Noises, Regularizers, RunParts, TrainConfig, Trainer,
@@ -47,7 +48,7 @@ use std::{
 /// let x = Tensor::arange(0f32, 40., &Device::Cpu)?.affine(0.05, -1.)?.reshape((20, 2))?;
 /// let data = TensorDataset::regression(&x, &x.sum(1)?)?;
 /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).optimizer(Optimizer::adam(0.01));
-/// let run = RunSpec::new(0, "model", Seed::from(1), (0..20).collect());
+/// let run = RunSpec::new(0, "model", Seed::from(1), 0..20);
 /// let report = OneBatchTest::default().run(&trainer, &data, &run, &Device::Cpu)?;
 /// assert!(report.fitted());
 /// # Ok::<(), candle_ensemble::Error>(())
@@ -162,8 +163,8 @@ impl OneBatchTest {
             settings = settings.with("dropout", 0.);
         }
         let seed = run.seed.child("one batch");
-        let (valid, collect) = (rows.clone(), Collect::default());
-        let run = RunSpec { train: rows.clone(), valid, collect, settings, seed, ..run.clone() };
+        let (valid, collect) = (PlannedRows::from(&rows), Collect::default());
+        let run = RunSpec { train: valid.clone(), valid, collect, settings, seed, ..run.clone() };
         let own = trainer.config().for_run(&run.settings)?;
         let mut trainings = vec![];
         for factor in FACTORS {
@@ -200,9 +201,7 @@ impl OneBatchTest {
 
     /// Rows with different inputs, of all classes alike, and what it means to fit them.
     fn choose(&self, data: &dyn Dataset, run: &RunSpec) -> Result<(Rows, Goal)> {
-        let mut order = run.train.clone();
-        order.sort_unstable();
-        order.dedup();
+        let mut order = run.train.bitmap()?.to_vec();
         order.shuffle(&mut run.seed.child("one batch rows").rng());
         order.truncate(self.rows.saturating_mul(8));
         let table = Table::read(data, &order)?;

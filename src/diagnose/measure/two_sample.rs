@@ -157,8 +157,8 @@ impl TwoSampleTest {
         let labels = both.labels().unwrap_or(&[]);
         let (mut auc, mut z, mut halves) = (0., 0., 0.);
         for member in pool.members() {
-            let own: BTreeSet<u32> = member.record.seen.iter().copied().collect();
-            let rows = scores.iter().zip(labels).zip(0u32..).filter(|(_, row)| !own.contains(row));
+            let own = &member.record.seen;
+            let rows = scores.iter().zip(labels).zip(0u32..).filter(|(_, row)| !own.contains(*row));
             let (of_half, n) = area(rows.map(|((score, label), _)| (*score, *label == 1)).collect());
             let [n1, n2] = n.map(|n| n as f64);
             auc += of_half;

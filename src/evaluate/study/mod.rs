@@ -267,7 +267,8 @@ impl<'a, L: Learner> Study<'a, L> {
             builds += usize::from(plan != baseline);
             let pools = Pools::new(self, None, plan, seed);
             builds += self.combinations.iter().filter(|(_, c)| pools.retrains(c)).count();
-            builds += usize::from(self.combinations.iter().any(|(_, c)| pools.reserves(c)));
+            let reserve = self.combinations.iter().map(|(_, c)| pools.reserves(c));
+            builds += usize::from(reserve.collect::<Result<Vec<_>>>()?.contains(&true));
         }
         Ok(builds * self.repeats)
     }

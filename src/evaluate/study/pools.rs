@@ -26,12 +26,7 @@ use crate::{
     Error, Member, Pool, Result, Rows, Seed,
 };
 use candle_core::{Device, Tensor};
-use std::{
-    cell::OnceCell,
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    time::Instant,
-};
+use std::{cell::OnceCell, collections::BTreeMap, path::PathBuf, time::Instant};
 
 /// The pools of one strategy: one that is trained on all rows, and one that leaves the reserved rows out.
 pub(super) struct Pools<'s, 'a, L: Learner> {
@@ -68,28 +63,31 @@ impl<'s, 'a, L: Learner> Pools<'s, 'a, L> {
 
     /// The pool on whose held-out rows a rule is fitted, and where these rows come from.
     pub(super) fn for_rules(&self) -> Result<(&TrainedPool<'a, L>, &'static str)> {
-        Ok(match self.left_out() {
+        Ok(match self.left_out()? {
             Some(source) => (self.full()?, source),
             None => (self.reserved()?, RESERVED),
         })
     }
 
     /// What the rows are called that the runs of the strategy leave out; `None` if there are none.
-    fn left_out(&self) -> Option<&'static str> {
+    fn left_out(&self) -> Result<Option<&'static str>> {
         let rows = self.study.session.data().rows();
-        let runs: Vec<(&RunSpec, Rows)> =
-            self.plan.runs.iter().filter(|run| !run.refit).map(|run| (run, run.seen())).collect();
-        if runs.iter().all(|(_, seen)| seen.len() == rows) {
-            return None;
+        let mut runs = vec![];
+        for run in self.plan.runs.iter().filter(|run| !run.refit) {
+            runs.push((run, run.seen()?.len()));
         }
-        let repeats = |run: &RunSpec| run.train.iter().collect::<BTreeSet<_>>().len() < run.train.len();
-        if runs.iter().any(|(run, _)| repeats(run)) {
-            return Some("out-of-bag");
+        if runs.iter().all(|(_, seen)| *seen == rows) {
+            return Ok(None);
+        }
+        for (run, _) in &runs {
+            if run.train.bitmap()?.len() < run.train.len()? {
+                return Ok(Some("out-of-bag"));
+            }
         }
         // In a slot of folds, each row is left out by one run.
         let mut left_out: BTreeMap<usize, usize> = BTreeMap::new();
-        runs.iter().for_each(|(run, seen)| *left_out.entry(run.slot).or_default() += rows - seen.len());
-        Some(if left_out.values().all(|count| *count == rows) { "out-of-fold" } else { "held-out" })
+        runs.iter().for_each(|(run, seen)| *left_out.entry(run.slot).or_default() += rows - seen);
+        Ok(Some(if left_out.values().all(|count| *count == rows) { "out-of-fold" } else { "held-out" }))
     }
 
     /// Whether the combination needs a run of its own.
@@ -104,8 +102,9 @@ impl<'s, 'a, L: Learner> Pools<'s, 'a, L> {
     }
 
     /// Whether the combination needs reserved rows.
-    pub(super) fn reserves(&self, combination: &Combination) -> bool {
-        combination.needs_reserved() || combination.needs_held_out() && self.left_out().is_none()
+    pub(super) fn reserves(&self, combination: &Combination) -> Result<bool> {
+        let for_rule = combination.needs_held_out() && !combination.needs_reserved();
+        Ok(combination.needs_reserved() || for_rule && self.left_out()?.is_none())
     }
 
     /// The network that averages those of the strategy's first run, and the epochs and seconds that it took.

@@ -13,6 +13,7 @@ use crate::{
     metrics::{Metric, MetricList},
     observe::{Observer, Silent},
     plan::{Plan, RunSpec, Settings},
+    resample::PlannedRows,
     train::Learner,
     Error, Result, Rows, Seed, Session,
 };
@@ -170,8 +171,8 @@ impl<'a, L: Learner> TrainingSizeCurve<'a, L> {
             let runs: Vec<usize> = (0..counts.len()).map(|size| repeat * counts.len() + size).collect();
             let validation = member_scores(&pool.select_slots(&runs)?, self.data, &split.test, &metric)?;
             for ((run, valid), (on_training, on_validation)) in runs.iter().zip(validation).zip(&mut scores) {
-                let rows = plan.runs.get(*run).map_or(&[][..], |run| &run.train);
-                on_training.extend(member_scores(&pool.select_slots(&[*run])?, self.data, rows, &metric)?);
+                let rows = plan.runs.get(*run).map_or_else(|| Ok(Rows::new()), |run| run.train.to_vec())?;
+                on_training.extend(member_scores(&pool.select_slots(&[*run])?, self.data, &rows, &metric)?);
                 on_validation.push(valid);
             }
         }
@@ -228,7 +229,7 @@ impl<'a, L: Learner> TrainingSizeCurve<'a, L> {
                 runs.push(RunSpec { settings: self.settings.clone(), ..run });
             }
         }
-        Ok(Plan { runs, reserved: Rows::new(), data: self.data.fingerprint(), seed })
+        Ok(Plan { runs, reserved: PlannedRows::none(), data: self.data.fingerprint(), seed })
     }
 }
 

@@ -54,14 +54,15 @@ fn a_curve_is_the_runs_that_it_says() {
             assert_eq!(point.rows, count);
             let session = Session::new(&trainer, &data);
             let mut plan = session.plan(&MultiRun::new(1), 1).unwrap();
-            plan.runs[0].train = order[..count].to_vec();
-            plan.runs[0].train.sort_unstable();
+            let mut rows = order[..count].to_vec();
+            rows.sort_unstable();
+            plan.runs[0].train = (&rows).into();
             plan.runs[0].seed = seed.child("run");
             let pool = session.train(&plan).unwrap();
             let score = |rows: &[u32]| member_scores(&pool, &data, rows, &accuracy).unwrap()[0];
             assert_eq!(point.validation[repeat as usize], score(&split.test));
-            assert_eq!(point.training[repeat as usize], score(&plan.runs[0].train));
-            rows_of_sizes.push(plan.runs[0].train.clone());
+            assert_eq!(point.training[repeat as usize], score(&rows));
+            rows_of_sizes.push(rows);
         }
     }
     assert!(rows_of_sizes[0].iter().all(|row| rows_of_sizes[1].contains(row)));

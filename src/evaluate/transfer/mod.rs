@@ -268,7 +268,7 @@ impl<'a, N: Network> TransferStudy<'a, N> {
             return Err(Error::invalid("the trainer of a TransferStudy", must, got));
         }
         if let Some(rows) = rows {
-            plan.runs.iter_mut().for_each(|run| run.train.clone_from(rows));
+            plan.runs.iter_mut().for_each(|run| run.train = rows.into());
         }
         Ok(plan)
     }

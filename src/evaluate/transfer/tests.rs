@@ -100,7 +100,7 @@ fn rows_are_held_out_without_test_data() {
     let split = Split::of(&target, 0.3, Seed::from(1).child("split")).unwrap();
     let mut plan =
         Session::new(&trainer, &target).plan(&MultiRun::new(2), Seed::from(1).child("target")).unwrap();
-    plan.runs.iter_mut().for_each(|run| run.train = split.train.clone());
+    plan.runs.iter_mut().for_each(|run| run.train = (&split.train).into());
     let pool = Session::new(&trainer, &target).train(&plan).unwrap();
     let expected = member_scores(&pool, &target, &split.test, &Metric::parse("rmse").unwrap()).unwrap();
     assert_eq!(report.fresh().unwrap().scores.concat(), expected);

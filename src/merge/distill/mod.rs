@@ -2,7 +2,7 @@
 mod taught;
 
 use crate::{
-    data::{Dataset, Split, View},
+    data::{Dataset, RowBitmap, Split, View},
     plan::{Plan, RunSpec, Settings},
     store::member::predicting,
     train::{Distillation, Learner},
@@ -153,11 +153,10 @@ impl Distill {
         let taught = Taught::new(data, predictions)?;
         let mut run = self.run(student, taught.rows_with_predictions(), data, seed)?;
         // Whatever shaped the targets has shaped the student, also the rows that its own training does not use.
-        let own: BTreeSet<u32> = run.train.iter().chain(&run.valid).copied().collect();
-        let seen: BTreeSet<u32> = teachers.iter().flat_map(|member| pool.seen_by(member)).copied().collect();
-        run.excluded = seen.difference(&own).copied().collect();
+        let seen = RowBitmap::union_of(teachers.iter().filter_map(|member| pool.seen_by(member)));
+        run.excluded = seen.difference(&run.seen()?).to_vec().into();
         let plan =
-            Plan { runs: vec![run], reserved: pool.reserved().to_vec(), data: taught.fingerprint(), seed };
+            Plan { runs: vec![run], reserved: pool.reserved().into(), data: taught.fingerprint(), seed };
         Ok((taught, plan))
     }
 
@@ -201,7 +200,7 @@ impl Distill {
             (train, valid) = (numbers(split.train), numbers(split.test));
         }
         let mut run = RunSpec::new(0, &architecture, seed.child("student"), train);
-        run.valid = valid;
+        run.valid = valid.into();
         run.settings = self.settings.clone().with("distillation", self.distillation.to_string().as_str());
         Ok(run)
     }

@@ -479,7 +479,7 @@ impl<'t, L: Learner> Comparison<'t, L> {
         }
         let seed = self.pool.seed().child("best of").child("student");
         let student = self.pool.distill(learner, &options, seed)?;
-        let seen = |row: &&u32| student.members().iter().any(|m| m.record.seen.binary_search(row).is_ok());
+        let seen = |row: &&u32| student.members().iter().any(|m| m.record.seen.contains(**row));
         match self.rows.iter().filter(|_| is_own).find(seen) {
             None => Ok(student),
             Some(row) => {

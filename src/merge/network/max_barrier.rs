@@ -1,7 +1,7 @@
 //! One network made of a pool's networks, if the loss barrier between them is low enough.
 use crate::{
     combine::Mean,
-    data::Dataset,
+    data::{Dataset, RowBitmap},
     merge::{
         align::trace::Trace,
         network::{barrier::along_path, merge_spec::MergeContext},
@@ -255,7 +255,7 @@ impl<'a, L: Learner> Pool<'a, L> {
                 return Err(Error::invalid("MergeSpec::statistics_rows", must, "rows of new data"));
             }
             Some(rows) => rows.clone(),
-            None => seen.clone(),
+            None => seen.to_vec(),
         };
         Ok(MergeContext {
             model,
@@ -315,10 +315,8 @@ fn common_architecture(members: &[Member]) -> Result<&Record> {
 /// The record of the network that was merged of these members of a pool. The rows that shaped any member of the pool
 /// and those of its statistics count as seen.
 fn merged_record(members: &[&Member], spec: &MergeSpec, all: &[Member]) -> Record {
-    let mut seen: Rows = all.iter().flat_map(|member| member.record.seen.iter().copied()).collect();
-    seen.extend(spec.rows_of_statistics().into_iter().flatten());
-    seen.sort_unstable();
-    seen.dedup();
+    let of_statistics: RowBitmap = spec.rows_of_statistics().into_iter().flatten().collect();
+    let seen = RowBitmap::union_of(all.iter().map(|member| &member.record.seen).chain([&of_statistics]));
     let mut hash = blake3::Hasher::new();
     hash.update(format!("{spec:?}").as_bytes());
     members.iter().for_each(|member| _ = hash.update(member.record.key.as_bytes()));
@@ -370,14 +368,14 @@ mod tests {
         // The statistics are those of the result over the rows that shaped the members, and the barrier is
         // computed from its loss.
         let model = Model::new(&trainer).unwrap();
-        let seen = &aligned.pool.members()[0].record.seen;
-        assert_eq!(seen.len() + plan.reserved.len(), data.rows());
-        let again = re_estimate(&model, aligned.weights(), &data, seen).unwrap();
+        let seen = aligned.pool.members()[0].record.seen.to_vec();
+        assert_eq!(seen.len() + plan.reserved.len().unwrap(), data.rows());
+        let again = re_estimate(&model, aligned.weights(), &data, &seen).unwrap();
         for (name, tensor) in aligned.weights() {
             let off = (tensor - &again[name]).unwrap().abs().unwrap().max_all().unwrap();
             assert!(off.to_scalar::<f32>().unwrap() < 1e-5, "{name}");
         }
-        let loss = model.loss(aligned.weights(), &data, &plan.reserved).unwrap();
+        let loss = model.loss(aligned.weights(), &data, &plan.reserved.to_vec().unwrap()).unwrap();
         assert!((loss - aligned.barrier.middle()).abs() < 1e-6);
     }
 }

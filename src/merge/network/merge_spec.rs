@@ -1,6 +1,6 @@
 //! How the networks of a pool are merged.
 use crate::{
-    data::{Dataset, Inputs},
+    data::{Dataset, Inputs, RowBitmap},
     merge::{
         align::{align_all, align_to_mean, trace::Trace, Matching, PermutationSpec},
         merge,
@@ -245,8 +245,8 @@ pub(crate) struct MergeContext<'k, L: Learner> {
     pub(crate) model: Model<'k, L>,
     /// The data that the members were trained on.
     pub(crate) train_data: &'k dyn Dataset,
-    /// The rows of `train_data` that shaped any member, sorted.
-    pub(crate) seen: Rows,
+    /// The rows of `train_data` that shaped any member.
+    pub(crate) seen: RowBitmap,
     /// Whether other rows of `train_data`, which are unknown, may have shaped some member too.
     pub(crate) seen_unknown: bool,
     /// The rows of `train_data` on which statistics and activations are measured, sorted.
@@ -268,7 +268,7 @@ impl<'k, L: Learner> MergeContext<'k, L> {
 
     /// The number of rows to measure on that shaped any member, or may have.
     pub(crate) fn seen_rows(&self) -> usize {
-        let may_be_seen = |row: &u32| self.seen_unknown || self.seen.binary_search(row).is_ok();
+        let may_be_seen = |row: &u32| self.seen_unknown || self.seen.contains(*row);
         let seen = |row: &&u32| self.is_train_data && may_be_seen(row);
         self.rows.iter().filter(seen).count()
     }

@@ -402,7 +402,7 @@ mod tests {
             settings: Settings::new(),
             features: Some(vec![2, 0]),
             scaling: Default::default(),
-            seen: vec![],
+            seen: Default::default(),
             seen_unknown: false,
             curve: vec![],
             key: String::new(),

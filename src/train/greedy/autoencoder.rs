@@ -49,7 +49,7 @@ impl<'t> Autoencoder<'t> {
         (corruption, dtype): (Option<Corruption>, DType),
         run: &mut Run<'_>,
     ) -> Result<Self> {
-        let first = run.spec().train.iter().take(2).copied().collect::<Vec<_>>();
+        let first = run.train_rows().iter().take(2).copied().collect::<Vec<_>>();
         let first = run.scaling().scale_inputs(&run.batch(&first)?.inputs)?;
         let inputs = network.encode(layer, first.only()?)?;
         let width = |xs: &Tensor| -> Result<usize> { Ok(xs.elem_count() / xs.dim(0)?.max(1)) };
@@ -75,7 +75,7 @@ impl<'t> Autoencoder<'t> {
     /// One pass over the training rows, and the reconstruction error of the validation rows after it.
     pub(super) fn epoch(&mut self, run: &Run<'_>, epoch: usize) -> Result<EpochRecord> {
         let config = self.config;
-        let rows = if config.shuffle { run.shuffled_rows(epoch) } else { run.spec().train.clone() };
+        let rows = if config.shuffle { run.shuffled_rows(epoch) } else { run.train_rows().to_vec() };
         let (epochs, within) = (self.epochs.len(), epoch - self.epochs.start);
         let batch_norm = run.vars().has_statistics();
         let counts = EpochSteps::new(&config.batch_size, epochs, rows.len(), config.last_batch, batch_norm);

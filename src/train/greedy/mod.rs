@@ -281,7 +281,7 @@ impl GreedyPretraining {
     /// Runs the network of every step on the first rows, so that one that does not fit is refused before the
     /// first step.
     fn try_parts(&self, network: &GreedyNetwork, stages: &[Stage], run: &Run<'_>) -> Result<()> {
-        let rows: Rows = run.spec().train.iter().take(2).copied().collect();
+        let rows: Rows = run.train_rows().iter().take(2).copied().collect();
         let inputs = run.scaling().scale_inputs(&run.batch(&rows)?.inputs)?;
         for stage in stages {
             let Step::Supervised { depth, .. } = stage.step else { continue };

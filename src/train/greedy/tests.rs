@@ -24,8 +24,8 @@ fn data() -> TensorDataset {
 
 /// Trains on rows 0 to 29, with the others as validation rows.
 fn spec() -> RunSpec {
-    let mut run = RunSpec::new(0, "model", Seed::from(3), (0..30).collect());
-    run.valid = (30..40).collect();
+    let mut run = RunSpec::new(0, "model", Seed::from(3), 0..30);
+    run.valid = (30..40).into();
     run
 }
 
@@ -136,7 +136,7 @@ fn two_hidden_layers_are_trained_as_by_hand() {
             let used = vars.named().into_iter().filter(is_used).collect();
             let mut optimizer = OptimizerState::new(&Sgd::new(0.05).momentum(0.9).into(), used).unwrap();
             for epoch in 3 * step..3 * step + 3 {
-                let mut rows = spec.train.clone();
+                let mut rows = spec.train.to_vec().unwrap();
                 rows.shuffle(&mut spec.seed.nth("epoch", epoch as u64).rng());
                 for rows in rows.chunks(8) {
                     let batch = data.batch(rows, &CPU).unwrap();

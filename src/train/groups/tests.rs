@@ -47,7 +47,7 @@ fn trainer() -> Trainer<Plane> {
 
 /// `a` and `b` before and after the training.
 fn trained(trainer: &Trainer<Plane>) -> Result<[[f64; 2]; 2]> {
-    let run = RunSpec::new(0, "model", Seed::from(3), (0..ROWS as u32).collect());
+    let run = RunSpec::new(0, "model", Seed::from(3), 0..ROWS as u32);
     trained_as(trainer, &run)
 }
 
@@ -137,7 +137,7 @@ fn the_rate_falls_from_the_last_layer_to_the_first() {
 
 #[test]
 fn snapshots_set_the_rate_of_every_group() {
-    let mut run = RunSpec::new(0, "model", Seed::from(3), (0..ROWS as u32).collect());
+    let mut run = RunSpec::new(0, "model", Seed::from(3), 0..ROWS as u32);
     run.collect = Snapshot::new(1).into();
     let one = trainer().parameter_groups(group("b.*").factor(2.));
     let [before, after] = trained_as(&one, &run).unwrap();
@@ -169,7 +169,7 @@ fn a_variable_moves_from_the_epoch_on_at_which_it_is_unfrozen() {
 #[test]
 fn settings_and_texts_say_the_same() {
     let settings = |name, value: &str| {
-        let mut run = RunSpec::new(0, "model", Seed::from(3), (0..ROWS as u32).collect());
+        let mut run = RunSpec::new(0, "model", Seed::from(3), 0..ROWS as u32);
         run.settings = Settings::new().with(name, value);
         trained_as(&trainer(), &run).unwrap()
     };

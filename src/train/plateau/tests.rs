@@ -81,7 +81,7 @@ fn the_watched_figure_of_a_record_counts() {
 #[test]
 fn bad_parameters_are_named() {
     let mut run = RunSpec::new(0, "model", Seed::from(1), vec![0]);
-    run.valid = vec![1];
+    run.valid = vec![1].into();
     let rule = ReduceOnPlateau::default();
     assert!(rule.check(&run).is_ok());
     for (rule, name) in [
@@ -94,7 +94,7 @@ fn bad_parameters_are_named() {
         let e = rule.check(&run).unwrap_err().to_string();
         assert!(e.contains(&format!("ReduceOnPlateau::{name}")), "{e}");
     }
-    run.valid.clear();
+    run.valid = vec![].into();
     assert!(rule.check(&run).unwrap_err().to_string().contains("ReduceOnPlateau::watch"));
     assert!(ReduceOnPlateau { watch: PlateauWatch::TrainingLoss, ..rule.clone() }.check(&run).is_ok());
     assert_eq!(ReduceOnPlateau::registry().parse("reduce-on-plateau").unwrap(), rule);

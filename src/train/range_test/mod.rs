@@ -7,9 +7,10 @@ pub use report::{RangeEnd, RangeTestReport};
 use crate::{
     check::{below_one, positive, power},
     codec::real,
-    data::{Dataset, Rows},
+    data::Dataset,
     observe::{Flow, Silent},
     plan::{Collect, RunSpec, Schedule},
+    resample::PlannedRows,
     train::{run::RunParts, train_run, Configured, Learner, TrainConfig, Trainer, Unfreeze},
     Error, Network, Result, Seed,
 };
@@ -94,7 +95,7 @@ impl RangeTest {
         seed: impl Into<Seed>,
     ) -> Result<RangeTestReport> {
         let architecture = trainer.architectures().into_iter().next().unwrap_or_default();
-        let rows = (0..data.rows() as u32).collect();
+        let rows = 0..data.rows() as u32;
         let run = RunSpec::new(0, &architecture, seed.into().child("range test"), rows);
         self.run_on(trainer, data, &run, &Device::Cpu)
     }
@@ -112,7 +113,7 @@ impl RangeTest {
         device: &Device,
     ) -> Result<RangeTestReport> {
         self.check()?;
-        let run = RunSpec { valid: Rows::new(), collect: Collect::default(), ..run.clone() };
+        let run = RunSpec { valid: PlannedRows::none(), collect: Collect::default(), ..run.clone() };
         let config = self.config(trainer.config().for_run(&run.settings)?);
         let learner = Configured { trainer, config, purpose: "range test" };
         trainer.check_as(&learner.config, &run, data)?;

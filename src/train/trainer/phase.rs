@@ -31,10 +31,9 @@ impl Phase {
 
     /// The rows that are trained on, in the order of the plan.
     pub(super) fn rows(self, run: &Run<'_>) -> Rows {
-        let spec = run.spec();
         match self {
-            Self::First => spec.train.clone(),
-            Self::Again { .. } => spec.train.iter().chain(&spec.valid).copied().collect(),
+            Self::First => run.train_rows().to_vec(),
+            Self::Again { .. } => [run.train_rows(), run.valid_rows()].concat(),
         }
     }
 }

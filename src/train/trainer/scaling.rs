@@ -20,6 +20,10 @@ pub(crate) fn fit(config: &TrainConfig, run: &mut Run<'_>) -> Result<FittedScali
 /// Checks the scalings of the configuration, and that the data of the run can be scaled so.
 pub(crate) fn check(config: &TrainConfig, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
     let TrainConfig { input_scaling, target_scaling, .. } = config;
-    let features = run.features.as_deref();
-    FittedScalings::check(data, &run.train, features, input_scaling.as_ref(), target_scaling.as_ref())
+    if input_scaling.is_none() && target_scaling.is_none() {
+        return Ok(());
+    }
+    let (first, features) = (run.train.first(1)?, run.features.as_deref());
+    let rows = (&*first, run.train.len()?);
+    FittedScalings::check(data, rows, features, input_scaling.as_ref(), target_scaling.as_ref())
 }

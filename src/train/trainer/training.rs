@@ -352,7 +352,7 @@ impl<'t, N: Network> Training<'t, N> {
     /// watched, or the usual one.
     fn evaluate(&self, run: &Run<'_>, epoch: usize) -> Result<Option<(f64, f64)>> {
         let needed = !matches!(self.phase, Phase::Again { target: None, .. });
-        if run.spec().valid.is_empty() || !needed {
+        if run.valid_rows().is_empty() || !needed {
             return Ok(None);
         }
         let mut meter = EpochMeter::new(run.task());
@@ -456,7 +456,7 @@ impl<'t, N: Network> Training<'t, N> {
         run: &Run<'_>,
         (build, network): (Option<&Build<'_, N>>, &N),
     ) -> Result<()> {
-        let (weights, rows) = (self.constrained(average.weights()?)?, &run.spec().train);
+        let (weights, rows) = (self.constrained(average.weights()?)?, run.train_rows());
         if rows.len() < 2 || !has_statistics(&weights) {
             return run.vars().load(&weights);
         }

@@ -101,11 +101,9 @@ impl<N: Network> Trainer<N> {
 /// # Errors
 /// When they are not, or the row cannot be read.
 pub(super) fn check_positions(config: &TrainConfig, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
-    let (false, false, Some(first)) =
-        (config.augment.is_empty(), data.positions().is_one(), run.train.get(..1))
-    else {
+    if config.augment.is_empty() || data.positions().is_one() || run.train.is_empty() {
         return Ok(());
-    };
-    let batch = MixedBatch::from(data.batch(first, &Device::Cpu)?).positions(data.positions());
+    }
+    let batch = MixedBatch::from(data.batch(&run.train.first(1)?, &Device::Cpu)?).positions(data.positions());
     config.augment.check_batch(&batch)
 }

@@ -33,7 +33,7 @@ fn vars(seed: u64) -> Vars {
 }
 
 fn trained(trainer: &Trainer<Sequential>, data: &TensorDataset, settings: Settings) -> Result<Weights> {
-    let mut run = RunSpec::new(0, "model", Seed::from(3), (0..data.rows() as u32).collect());
+    let mut run = RunSpec::new(0, "model", Seed::from(3), 0..data.rows() as u32);
     run.settings = settings;
     train_alone(trainer, data, &run, &CPU).map(|(weights, _)| weights)
 }
@@ -473,7 +473,7 @@ fn each_run_has_a_warm_start_of_its_own() {
     // The first layers are frozen, so they show where a run has started from.
     let each = Trainer::new(network).epochs(1).warm_starts(starts.clone()).freeze(2);
     let from = |id: usize, settings: Settings| -> Result<usize> {
-        let mut run = RunSpec::new(id, "model", Seed::from(3), (0..data.rows() as u32).collect());
+        let mut run = RunSpec::new(id, "model", Seed::from(3), 0..data.rows() as u32);
         run.settings = settings;
         let (weights, _) = train_alone(&each, &data, &run, &CPU)?;
         let place =

@@ -48,7 +48,7 @@ fn network(activation: Activation, layers: usize) -> Trainer<Sequential> {
 
 fn train(trainer: &Trainer<Sequential>, seed: u64) -> Vec<EpochRecord> {
     let data = classes(256, seed);
-    let run = RunSpec::new(0, "model", Seed::from(seed), (0..256).collect());
+    let run = RunSpec::new(0, "model", Seed::from(seed), 0..256);
     train_observed(trainer, &data, &run, &Device::Cpu, &Silent).unwrap().1
 }
 

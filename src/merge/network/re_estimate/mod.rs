@@ -1,6 +1,6 @@
 //! Re-estimation of batch-norm's running statistics.
 use crate::{
-    data::Dataset,
+    data::{Dataset, RowBitmap},
     merge::Model,
     train::Learner,
     weights::{
@@ -93,7 +93,7 @@ impl<L: Learner> Pool<'_, L> {
         let re_estimated = |member: &Member| {
             let mut member = member.clone();
             if has_statistics(&member.weights) {
-                let seen = self.seen_by(&member).to_vec();
+                let seen = self.seen_by(&member).map(RowBitmap::to_vec).unwrap_or_default();
                 refuse_too_few(&seen, &format!("member {}", member.record.key))?;
                 let model = Model::of(learner, &member.record).device(device);
                 member.weights = re_estimate(&model, &member.weights, data, &seen)?;

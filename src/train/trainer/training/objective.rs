@@ -118,9 +118,9 @@ pub(crate) fn check_soft_targets(
     data: &dyn Dataset,
     output: Output,
 ) -> Result<()> {
-    let has_soft = match run.train.get(..1) {
-        Some(first) => data.soft_targets(first, &Device::Cpu)?.is_some(),
-        None => false,
+    let has_soft = match &*run.train.first(1)? {
+        [] => false,
+        first => data.soft_targets(first, &Device::Cpu)?.is_some(),
     };
     if has_soft {
         data.positions().check_one("a training with soft targets")?;
