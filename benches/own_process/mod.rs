@@ -1,5 +1,5 @@
 //! Measures time and peak memory in a process of its own.
-use std::{fs, process::Command, time::Instant};
+use std::{fs, path::PathBuf, process::Command, time::Instant};
 
 /// The flag before the arguments of a case.
 const CASE: &str = "--case";
@@ -17,7 +17,23 @@ pub fn measured() -> bool {
 
 /// The numbers that a process of this program prints for a case.
 pub fn run<S: AsRef<str>>(case: &[S]) -> Vec<f64> {
-    let mut child = Command::new(std::env::current_exe().expect("this program has a path"));
+    numbers(&mut Command::new(this_program()), case)
+}
+
+/// The same of a process that gets no more address space than this, in MiB. On Unix.
+#[allow(dead_code)] // no benchmark uses all of them
+pub fn run_within<S: AsRef<str>>(mib: usize, case: &[S]) -> Vec<f64> {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -v \"$0\" && exec \"$@\""]).arg((mib * 1024).to_string()).arg(this_program());
+    // Each thread of glibc reserves 64 MiB otherwise.
+    numbers(shell.env("MALLOC_ARENA_MAX", "1"), case)
+}
+
+fn this_program() -> PathBuf {
+    std::env::current_exe().expect("this program has a path")
+}
+
+fn numbers<S: AsRef<str>>(child: &mut Command, case: &[S]) -> Vec<f64> {
     child.arg(CASE).args(case.iter().map(AsRef::as_ref));
     // The allocator gives large blocks back at once, so that resident memory is memory in use.
     let output = child.env("MALLOC_MMAP_THRESHOLD_", "131072").output().expect("this program runs again");

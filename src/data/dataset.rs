@@ -1,5 +1,5 @@
 //! The trait of data sets: rows that can be fetched by number.
-use crate::kernels::rows::select;
+use crate::{data::Shuffle, kernels::rows::select};
 use candle_core::{bail, Device, Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};
 use std::{fmt, slice};
@@ -310,8 +310,9 @@ pub struct Batch {
 
 /// A data set: rows that can be fetched by number.
 ///
-/// Use [`TensorDataset`](crate::data::TensorDataset) for data that fits in memory. Implement this trait for
-/// data that is read from disk, generated or augmented.
+/// Use [`TensorDataset`](crate::data::TensorDataset) for data that fits in memory, and
+/// [`FileDataset`](crate::data::FileDataset) for data in files that does not. Implement this trait for data that is
+/// generated, augmented or read from elsewhere.
 ///
 /// ```
 /// use candle_core::{Device, Result, Tensor};
@@ -390,6 +391,21 @@ pub trait Dataset: Send + Sync {
     fn groups(&self) -> Option<&[u32]> {
         None
     }
+
+    /// How the training rows of a run are shuffled in each epoch. The default is a full shuffle. Data whose rows are costly
+    /// to read one by one asks for a shuffle in blocks, which then belongs to its [`fingerprint`](Self::fingerprint).
+    fn shuffle(&self) -> Shuffle {
+        Shuffle::Full
+    }
+
+    /// How many rows ahead of those that are being read [`read_ahead`](Self::read_ahead) is told. The default is 0: never.
+    fn read_ahead_rows(&self) -> usize {
+        0
+    }
+
+    /// Is told that these rows are read soon, in this order, so that they can be fetched meanwhile. It returns at once. It
+    /// changes nothing of what the rows are, and what goes wrong is an error of the [`batch`](Self::batch) that needs it.
+    fn read_ahead(&self, _rows: &[u32]) {}
 
     /// A digest of the content. Plans and stores use it to tell data sets apart.
     fn fingerprint(&self) -> Fingerprint;

@@ -1,6 +1,6 @@
 //! Data sets in memory.
+pub(super) mod row_weights;
 mod soft;
-mod weights;
 
 use crate::{
     data::{
@@ -12,8 +12,8 @@ use crate::{
     Error, Result,
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor, WithDType};
+use row_weights::RowWeights;
 use std::{fmt, sync::Arc};
-use weights::RowWeights;
 
 /// A data set in memory, on the device of its inputs.
 ///
@@ -52,11 +52,30 @@ pub struct TensorDataset {
 
 /// The digests of the parts, so that setting one part does not hash the others again.
 #[derive(Clone, Default)]
-struct Digests {
-    data: [u8; 32],
-    soft: [u8; 32],
-    strata: [u8; 32],
-    groups: [u8; 32],
+pub(super) struct Digests {
+    pub(super) data: [u8; 32],
+    pub(super) soft: [u8; 32],
+    pub(super) strata: [u8; 32],
+    pub(super) groups: [u8; 32],
+}
+
+impl Digests {
+    /// The fingerprint of a data set with these parts.
+    pub(super) fn fingerprint(
+        &self,
+        has_soft: bool,
+        weights: &RowWeights,
+        (task, positions): (Task, Positions),
+    ) -> Fingerprint {
+        let Self { data, soft, strata, groups } = self;
+        let (weights, mut task) = (weights.digest(), format!("candle-ensemble data 1 {task:?}"));
+        if !positions.is_one() {
+            task += &format!(" {positions:?}");
+        }
+        // Nothing of soft targets where there are none, so that data sets of earlier versions keep theirs.
+        let soft = if has_soft { &soft[..] } else { &[] };
+        Fingerprint::of(&[data, &weights[..], strata, groups, task.as_bytes(), soft].concat())
+    }
 }
 
 impl TensorDataset {
@@ -312,14 +331,7 @@ impl Dataset for TensorDataset {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        let Digests { data, soft, strata, groups } = &self.digests;
-        let (weights, mut task) = (self.weights.digest(), format!("candle-ensemble data 1 {:?}", self.task));
-        if !self.positions.is_one() {
-            task += &format!(" {:?}", self.positions);
-        }
-        // Nothing of soft targets where there are none, so that data sets of earlier versions keep theirs.
-        let soft = self.soft.as_ref().map_or(&[][..], |_| soft);
-        Fingerprint::of(&[data, &weights[..], strata, groups, task.as_bytes(), soft].concat())
+        self.digests.fingerprint(self.soft.is_some(), &self.weights, (self.task, self.positions))
     }
 }
 
@@ -375,7 +387,7 @@ pub(super) fn shape(tensor: &Tensor) -> String {
     format!("of shape {:?}", tensor.dims())
 }
 
-fn digest_ids(ids: &[u32]) -> [u8; 32] {
+pub(super) fn digest_ids(ids: &[u32]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     ids.iter().for_each(|id| _ = hasher.update(&id.to_le_bytes()));
     *hasher.finalize().as_bytes()

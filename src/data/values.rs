@@ -1,6 +1,6 @@
 //! Digests of tensors.
 use crate::{data::dataset::move_view, kernels::cpu::on_values, Error, Result};
-use candle_core::{Device, Tensor, WithDType};
+use candle_core::{DType, Device, Tensor, WithDType};
 
 /// Number of values copied at a time from another device.
 const BLOCK: usize = 1 << 22;
@@ -15,22 +15,52 @@ pub(super) fn on_cpu(tensor: &Tensor) -> candle_core::Result<Tensor> {
 
 /// BLAKE3 of a tensor's dtype, dimensions and values, each of which must be finite.
 pub(super) fn digest(name: &str, tensor: &Tensor) -> Result<[u8; 32]> {
-    let (rows, dtype) = (tensor.dim(0)?, tensor.dtype());
+    let rows = tensor.dim(0)?;
     let width = tensor.elem_count() / rows.max(1);
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(format!("{} {:?}", dtype.as_str(), tensor.dims()).as_bytes());
+    let mut digest = Digest::new(name, tensor.dtype(), tensor.dims());
     let step = if tensor.device().is_cpu() { rows } else { BLOCK / width.max(1) };
     for start in (0..rows).step_by(step.max(1)) {
-        let block = on_cpu(&tensor.narrow(0, start, step.max(1).min(rows - start))?)?;
-        let bad = on_values!(block, values => Ok(absorb(&mut hasher, values, |x| x.to_le_bytes())))?;
-        if let Some((position, value)) = bad {
-            let (row, within) = (start + position / width.max(1), position % width.max(1));
-            let inner = tensor.dims().get(1..).unwrap_or_default();
-            let place = place(row, &self::position(within, inner));
-            return Err(Error::invalid(format!("{name}, {place}"), "finite", value));
-        }
+        digest.add(&on_cpu(&tensor.narrow(0, start, step.max(1).min(rows - start))?)?)?;
     }
-    Ok(*hasher.finalize().as_bytes())
+    Ok(digest.finish())
+}
+
+/// The digest of a tensor whose rows come in parts.
+pub(super) struct Digest {
+    name: String,
+    /// The dimensions of a row.
+    row: Vec<usize>,
+    /// How many rows have come.
+    rows: usize,
+    hasher: blake3::Hasher,
+}
+
+impl Digest {
+    /// Of a tensor with these dimensions, of which dimension 0 counts the rows.
+    pub(super) fn new(name: &str, dtype: DType, dims: &[usize]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(format!("{} {dims:?}", dtype.as_str()).as_bytes());
+        Self { name: name.into(), row: dims.get(1..).unwrap_or_default().to_vec(), rows: 0, hasher }
+    }
+
+    /// The next rows, contiguous and on the CPU.
+    ///
+    /// # Errors
+    /// When a value is not finite.
+    pub(super) fn add(&mut self, block: &Tensor) -> Result<()> {
+        let bad = on_values!(block, values => Ok(absorb(&mut self.hasher, values, |x| x.to_le_bytes())))?;
+        if let Some((at, value)) = bad {
+            let width = self.row.iter().product::<usize>().max(1);
+            let place = place(self.rows + at / width, &position(at % width, &self.row));
+            return Err(Error::invalid(format!("{}, {place}", self.name), "finite", value));
+        }
+        self.rows += block.dim(0)?;
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> [u8; 32] {
+        *self.hasher.finalize().as_bytes()
+    }
 }
 
 /// The words for the element of a row at this position: the row alone for a vector, the column of a table, and
@@ -78,7 +108,6 @@ fn absorb<T: WithDType, const B: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::DType;
 
     #[test]
     fn the_digest_is_that_of_dtype_shape_and_bytes() {

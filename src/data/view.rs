@@ -1,7 +1,7 @@
 //! Some rows of a data set, as a data set.
 use crate::{
     codec,
-    data::{Batch, Dataset, Fingerprint, Positions, Purpose, Task},
+    data::{Batch, Dataset, Fingerprint, Positions, Purpose, Shuffle, Task},
     Error, Result, Rows,
 };
 use candle_core::{Device, Result as CandleResult, Tensor};
@@ -75,6 +75,27 @@ impl Dataset for View<'_> {
 
     fn groups(&self) -> Option<&[u32]> {
         self.groups.as_deref()
+    }
+
+    /// Blocks of as many rows as the view has of a block of the data, if its rows are spread evenly.
+    fn shuffle(&self) -> Shuffle {
+        match self.data.shuffle() {
+            Shuffle::Blocks { rows, window } => {
+                let of = self.data.rows().max(1);
+                Shuffle::Blocks { rows: rows.saturating_mul(self.rows.len()).div_ceil(of).max(1), window }
+            }
+            full => full,
+        }
+    }
+
+    fn read_ahead_rows(&self) -> usize {
+        self.data.read_ahead_rows()
+    }
+
+    fn read_ahead(&self, rows: &[u32]) {
+        if let Ok(rows) = self.numbers(rows) {
+            self.data.read_ahead(&rows);
+        }
     }
 
     fn fingerprint(&self) -> Fingerprint {

@@ -4,6 +4,7 @@
 //! reader finds an incomplete file, even after a crash, and an older file stays until the new one is
 //! complete.
 pub(crate) mod envelope;
+pub(crate) mod fixed;
 pub(crate) mod header;
 pub(crate) mod map;
 mod pickle;

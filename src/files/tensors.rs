@@ -28,7 +28,7 @@ use std::{
 
 const METADATA: &str = "__metadata__";
 /// Size in bytes of the field with the header's length.
-const LENGTH: usize = 8;
+pub(super) const LENGTH: usize = 8;
 const ZEROS: [u8; HEX] = [b'0'; HEX];
 
 /// The start of the header, up to the hash.
@@ -241,24 +241,30 @@ fn refuse_other_formats(bytes: &[u8]) -> Result<(), FormatError> {
 }
 
 /// The longest header of a file of any origin, as in safetensors.
-const MAX_HEADER: u64 = 100_000_000;
+pub(super) const MAX_HEADER: u64 = 100_000_000;
 
 /// The tensors of a safetensors file of any origin, in its order, with offsets from its first byte. Reads the
 /// header only, and allocates no more than a small multiple of it.
 pub(crate) fn contents(bytes: &[u8]) -> Result<Vec<(String, TensorInfo)>, FormatError> {
+    contents_by_head(bytes, bytes.len())
+}
+
+/// The same of a file of `size` bytes, of which `bytes` has the header at least, or all that there is.
+pub(crate) fn contents_by_head(bytes: &[u8], size: usize) -> Result<Vec<(String, TensorInfo)>, FormatError> {
     refuse_other_formats(bytes)?;
     let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
     if length > MAX_HEADER {
         return Err(FormatError::foreign("it is not a safetensors file"));
     }
     let (header, data) = split(bytes)?;
+    let before = bytes.len() - data.len();
+    let length = size.saturating_sub(before);
     let end = header.tensors.values().map(|info| info.data_offsets.1).max().unwrap_or_default();
-    if end > data.len() {
-        let why = format!("it is cut short: its tensors take {end} bytes, but it has {}", data.len());
+    if end > length {
+        let why = format!("it is cut short: its tensors take {end} bytes, but it has {length}");
         return Err(FormatError::Damaged(why));
     }
-    let before = bytes.len() - data.len();
-    let mut tensors = checked(header.tensors, data.len())?;
+    let mut tensors = checked(header.tensors, length)?;
     for (_, info) in &mut tensors {
         info.data_offsets = (info.data_offsets.0 + before, info.data_offsets.1 + before);
     }

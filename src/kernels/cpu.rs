@@ -79,7 +79,7 @@ impl<'a> Elements<'a> {
         Ok(&T::cpu_storage_as_slice(self.storage()?)?[self.range.clone()])
     }
 
-    /// The bytes of floating-point elements, in the processor's own order.
+    /// The bytes of the elements, in the processor's own order.
     pub(crate) fn as_bytes(&self) -> CResult<&[u8]> {
         let range = self.range.clone();
         Ok(match self.storage()? {
@@ -87,7 +87,12 @@ impl<'a> Elements<'a> {
             CpuStorage::F64(all) => cast_slice(&all[range]),
             CpuStorage::F16(all) => cast_slice(all[range].reinterpret_cast()),
             CpuStorage::BF16(all) => cast_slice(all[range].reinterpret_cast()),
-            _ => candle_core::bail!("expected elements of type f16, bf16, f32 or f64"),
+            CpuStorage::U8(all) => &all[range],
+            CpuStorage::U32(all) => cast_slice(&all[range]),
+            CpuStorage::I16(all) => cast_slice(&all[range]),
+            CpuStorage::I32(all) => cast_slice(&all[range]),
+            CpuStorage::I64(all) => cast_slice(&all[range]),
+            _ => candle_core::bail!("expected floats or integers"),
         })
     }
 

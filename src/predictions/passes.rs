@@ -56,7 +56,14 @@ impl Source<'_> {
                 Ok(Pass { start, inputs, targets: None, weights: None })
             }
             Self::Rows(data, rows) => {
-                let batch = data.batch_for(Purpose::Scoring, &rows[start..start + len], device)?;
+                // Passes run on several threads, and each tells of as many rows as it reads.
+                let (ahead, read) = (data.read_ahead_rows(), start..start + len);
+                if ahead > 0
+                    && let Some(soon) = rows.get(start + ahead..(start + ahead + len).min(rows.len()))
+                {
+                    data.read_ahead(soon);
+                }
+                let batch = data.batch_for(Purpose::Scoring, &rows[read], device)?;
                 Ok(Pass { start, inputs: batch.inputs, targets: Some(batch.targets), weights: batch.weights })
             }
         }

@@ -3,7 +3,7 @@
 use crate::{
     data::{
         positions::pass_rows, Batch, Dataset, FittedScalings, LastBatch, Positions, Purpose, Rows, Scaling,
-        Task,
+        Task, Upcoming,
     },
     network::{dtype, Output},
     observe::{Event, Flow, Observer},
@@ -21,7 +21,6 @@ use crate::{
     Error, Network, Seed,
 };
 use candle_core::{Device, Error as CandleError, Result as CandleResult, Tensor};
-use rand::seq::SliceRandom;
 use std::{
     collections::BTreeSet,
     ops::Range,
@@ -230,9 +229,8 @@ impl<'a> Run<'a> {
     }
 
     /// These rows in the order of an epoch.
-    pub(crate) fn shuffled(&self, mut rows: Rows, epoch: usize) -> Rows {
-        rows.shuffle(&mut self.parts.spec.seed.nth("epoch", epoch as u64).rng());
-        rows
+    pub(crate) fn shuffled(&self, rows: Rows, epoch: usize) -> Rows {
+        self.parts.data.shuffle().order(rows, self.parts.spec.seed.nth("epoch", epoch as u64))
     }
 
     /// These rows as one batch, with the features of the run.
@@ -296,7 +294,9 @@ impl<'a> Run<'a> {
     ) -> impl Iterator<Item = (Rows, CandleResult<Batch>)> + use<'a, P> {
         let RunParts { data, device, spec, .. } = self.parts;
         let features = spec.features.as_deref();
+        let mut upcoming = Upcoming::new(data);
         parts.map(move |part| {
+            upcoming.before(&rows, part.end);
             let rows = rows[part].to_vec();
             let batch =
                 data.batch_for(purpose, &rows, device).and_then(|batch| select_features(batch, features));

@@ -1,7 +1,7 @@
 //! The fit of a scaling on rows that are read in batches.
 use crate::{
     data::{
-        scale::{columns, fitted::check_table, FittedColumn, FittedScaling, Scaling},
+        scale::{columns, fitted::check_table, running::Running, FittedColumn, FittedScaling, Scaling},
         values::{on_cpu, place, position},
     },
     kernels::cpu::{Elements, FloatLoop},
@@ -14,8 +14,9 @@ use std::ops::Range;
 /// The number of values that are in memory at a time, if a column has no more: 256 MiB as f64.
 const VALUES: usize = 1 << 25;
 
-/// The fit of a scaling. All rows are read once for each [pass](Self::next_pass), and each pass fits as many columns as fit
-/// in memory.
+/// The fit of a scaling. All rows are read once for each [pass](Self::next_pass). Where the values of all columns do not fit
+/// in memory, the scalings that can be are fitted value by value, all columns at once in three passes. Each other pass fits as
+/// many columns as fit in memory.
 pub(super) struct Fitting<'s> {
     /// What the table is called in errors: `""`, `"inputs, "` or `"targets, "`.
     name: &'static str,
@@ -29,6 +30,8 @@ pub(super) struct Fitting<'s> {
     /// The number of values that may be in memory.
     pub(super) memory: usize,
     fitted: Vec<FittedColumn>,
+    /// The columns that are fitted value by value, and how many of their passes have begun; none before the first pass.
+    running: Option<(Vec<(usize, Running)>, usize)>,
     /// The columns of this pass.
     pass: Range<usize>,
     /// The values of each column of this pass; none of a column that stays as it is.
@@ -69,6 +72,7 @@ impl<'s> Fitting<'s> {
             rows,
             memory: VALUES,
             fitted: vec![],
+            running: None,
             pass: 0..0,
             values: vec![],
         })
@@ -79,8 +83,41 @@ impl<'s> Fitting<'s> {
         self.row.iter().skip(1).product()
     }
 
+    /// Begins the next pass over the values of columns that are fitted value by value. False if there is none.
+    fn next_running(&mut self) -> bool {
+        let each = self.rows.saturating_mul(self.inner());
+        let scaled = self.scalings.iter().flatten().count();
+        let (columns, begun) = self.running.get_or_insert_with(|| {
+            if scaled.saturating_mul(each) <= self.memory {
+                return (vec![], 0);
+            }
+            let take = |(column, scaling): (usize, &mut Option<&Scaling>)| {
+                let running = Running::of((*scaling)?, each)?;
+                *scaling = None;
+                Some((column, running))
+            };
+            (self.scalings.iter_mut().enumerate().filter_map(take).collect(), 0)
+        });
+        if *begun > 0 && *begun <= Running::PASSES {
+            columns.iter_mut().for_each(|(_, running)| running.end_pass());
+        }
+        *begun += 1;
+        !columns.is_empty() && *begun <= Running::PASSES
+    }
+
+    /// The columns that are fitted value by value in this pass.
+    fn running(&mut self) -> Option<&mut [(usize, Running)]> {
+        match &mut self.running {
+            Some((columns, begun)) if !columns.is_empty() && *begun <= Running::PASSES => Some(columns),
+            _ => None,
+        }
+    }
+
     /// Fits the columns of the last pass, and begins the next one. False if there is none.
     pub(super) fn next_pass(&mut self) -> Result<bool> {
+        if self.next_running() {
+            return Ok(true);
+        }
         let values = std::mem::take(&mut self.values);
         let scalings = self.scalings.get(self.pass.clone()).unwrap_or_default();
         let numbers = self.numbers.get(self.pass.clone()).unwrap_or_default();
@@ -116,7 +153,9 @@ impl<'s> Fitting<'s> {
 
     /// Whether the pass has a column that is scaled.
     pub(super) fn reads(&self) -> bool {
-        self.scalings.get(self.pass.clone()).unwrap_or_default().iter().any(Option::is_some)
+        let running = self.running.as_ref();
+        let by_value = running.is_some_and(|(all, begun)| !all.is_empty() && *begun <= Running::PASSES);
+        by_value || self.scalings.get(self.pass.clone()).unwrap_or_default().iter().any(Option::is_some)
     }
 
     /// Adds some rows to the pass. `number` is the number of a row, for an error.
@@ -130,8 +169,14 @@ impl<'s> Fitting<'s> {
         let on_cpu = on_cpu(x)?;
         let (width, inner) = (self.row.iter().product(), self.inner());
         let columns = self.pass.clone();
-        let gather = Gather { width, inner, columns, values: &mut self.values, scalings: &self.scalings };
-        match Elements::of(&on_cpu)?.run(gather)? {
+        let bad = match self.running() {
+            Some(columns) => Elements::of(&on_cpu)?.run(AddEach { width, inner, columns })?,
+            None => {
+                let (values, scalings) = (&mut self.values, &self.scalings);
+                Elements::of(&on_cpu)?.run(Gather { width, inner, columns, values, scalings })?
+            }
+        };
+        match bad {
             None => Ok(()),
             Some((at, value)) => {
                 let mut within = position(at % width, &self.row);
@@ -144,8 +189,56 @@ impl<'s> Fitting<'s> {
         }
     }
 
-    pub(super) fn finish(self) -> Result<FittedScaling> {
+    pub(super) fn finish(mut self) -> Result<FittedScaling> {
+        for (column, running) in self.running.take().map(|(columns, _)| columns).unwrap_or_default() {
+            let fitted = running.finish()?;
+            let number = self.numbers.get(column).copied().unwrap_or(column);
+            self.check(&fitted, number)?;
+            if let Some(place) = self.fitted.get_mut(column) {
+                *place = fitted;
+            }
+        }
         FittedScaling::new(self.fitted)
+    }
+
+    fn check(&self, column: &FittedColumn, number: usize) -> Result<()> {
+        column.check(number).map_err(|e| Error::invalid(format!("{}the scaling", self.name), "possible", e))
+    }
+}
+
+/// Adds the values of columns that are fitted value by value. Returns the position of the first one that is not finite, and
+/// the value.
+struct AddEach<'a> {
+    /// The number of values of a row.
+    width: usize,
+    /// The number of values of a column in a row.
+    inner: usize,
+    columns: &'a mut [(usize, Running)],
+}
+
+impl FloatLoop for AddEach<'_> {
+    type Out = Option<(usize, f64)>;
+
+    fn run<T: WithDType>(
+        self,
+        elements: &[T],
+        load: impl Fn(T) -> f64 + Copy,
+        _: impl Fn(f64) -> T + Copy,
+    ) -> Result<Self::Out> {
+        let Self { width, inner, columns } = self;
+        for (row, cells) in elements.chunks_exact(width).enumerate() {
+            for (column, running) in &mut *columns {
+                let from = *column * inner;
+                for (at, x) in cells.get(from..from + inner).unwrap_or_default().iter().enumerate() {
+                    let x = load(*x);
+                    if !x.is_finite() {
+                        return Ok(Some((row * width + from + at, x)));
+                    }
+                    running.add(x);
+                }
+            }
+        }
+        Ok(None)
     }
 }
 

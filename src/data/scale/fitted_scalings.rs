@@ -43,7 +43,10 @@ impl FittedScalings {
     /// weights of rows have no effect. `features` are the columns of the inputs that the network gets, which are selected
     /// first; `None` means all. The columns of [`Scaling::Columns`] are those of the data set.
     ///
-    /// The rows are read in batches, and once more for each 2²⁵ values (256 MiB, the memory that it takes).
+    /// The rows are read in batches, once where no more than 2²⁵ values (256 MiB) are scaled. Where there are more,
+    /// [`Standardize`](Scaling::Standardize), [`MinMax`](Scaling::MinMax) and [`MaxAbs`](Scaling::MaxAbs) take three passes
+    /// over the rows and no memory, and other scalings one for each 2²⁵ values, or for each column that has more. The numbers
+    /// are the same.
     ///
     /// # Errors
     /// When a parameter is out of range; when the data set has several inputs, and they are to be scaled; when targets are

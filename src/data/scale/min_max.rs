@@ -29,6 +29,11 @@ pub(super) fn check(low: f64, high: f64) -> Result<()> {
 pub(super) fn fit(column: &[f64], low: f64, high: f64) -> FittedColumn {
     let min = column.iter().copied().fold(f64::INFINITY, f64::min);
     let max = column.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    of_range((min, max), low, high)
+}
+
+/// The same of a column with this minimum and this maximum.
+pub(super) fn of_range((min, max): (f64, f64), low: f64, high: f64) -> FittedColumn {
     let range = if max > min { max - min } else { 1. };
     let scale = range / (high - low);
     FittedColumn::Affine { shift: min - low * scale, scale }

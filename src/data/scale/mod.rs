@@ -14,6 +14,7 @@ mod one_hot;
 mod power;
 mod quantile;
 mod robust;
+mod running;
 mod scaler;
 mod scaling;
 mod standardize;

@@ -46,37 +46,16 @@ impl Scaler {
     /// When `x` is not a tensor of floats `(N, D)` or `(N,)`, has no rows, or contains NaN or infinity.
     pub fn standardize(x: &Tensor) -> Result<Self> {
         let table = Table::of(x)?;
-        let n = table.rows as f64;
-        let mut unit = vec![0.; table.columns];
-        table.each(|column, x| {
-            if let Some(unit) = unit.get_mut(column) {
-                *unit = x.abs().max(*unit);
-            }
-        })?;
-        unit.iter_mut().for_each(|x| *x = power_of_two(*x));
-        let in_units = |column: usize, x: f64| x / unit.get(column).unwrap_or(&1.);
-        let mut mean = vec![0.; table.columns];
-        table.each(|column, x| add(&mut mean, column, in_units(column, x)))?;
-        mean.iter_mut().for_each(|sum| *sum /= n);
-        let (mut squares, mut deviations) = (vec![0.; table.columns], vec![0.; table.columns]);
-        table.each(|column, x| {
-            let deviation = in_units(column, x) - mean.get(column).unwrap_or(&0.);
-            add(&mut squares, column, deviation * deviation);
-            add(&mut deviations, column, deviation);
-        })?;
-        let scale = squares.iter().zip(&deviations).zip(&mean).zip(&unit);
-        let scale = scale.map(|(((squares, deviations), mean), unit)| {
-            let variance = ((squares - deviations * deviations / n) / n).clamp(0., f64::INFINITY);
-            // The variance that rounding alone can leave in a constant column; the bound is scikit-learn's.
-            let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
-            if variance <= rounding {
-                1.
-            } else {
-                variance.sqrt() * unit
-            }
-        });
-        let scale = scale.collect();
-        let shift = mean.iter().zip(&unit).map(|(mean, unit)| mean * unit).collect();
+        let mut moments = vec![Moments::new(table.rows); table.columns];
+        let on = |moments: &mut [Moments], column: usize, f: fn(&mut Moments, f64), x| {
+            moments.get_mut(column).into_iter().for_each(|moments| f(moments, x));
+        };
+        table.each(|column, x| on(&mut moments, column, Moments::measure, x))?;
+        moments.iter_mut().for_each(Moments::measured);
+        table.each(|column, x| on(&mut moments, column, Moments::add, x))?;
+        moments.iter_mut().for_each(Moments::added);
+        table.each(|column, x| on(&mut moments, column, Moments::deviate, x))?;
+        let (shift, scale) = moments.into_iter().map(Moments::finish).unzip();
         Columns { shift, scale }.try_into()
     }
 
@@ -184,9 +163,60 @@ fn power_of_two(x: f64) -> f64 {
     }
 }
 
-fn add(sums: &mut [f64], column: usize, x: f64) {
-    if let Some(sum) = sums.get_mut(column) {
-        *sum += x;
+/// Mean and standard deviation of a column in three passes over its values: for the size of the numbers, for their sum, and
+/// for their deviations from the mean.
+#[derive(Clone, Debug)]
+pub(super) struct Moments {
+    /// The number of values.
+    n: f64,
+    /// The largest number without its sign, and then the unit in which numbers are summed.
+    unit: f64,
+    /// The sum, and then the mean.
+    mean: f64,
+    squares: f64,
+    deviations: f64,
+}
+
+impl Moments {
+    pub(super) fn new(values: usize) -> Self {
+        Self { n: values as f64, unit: 0., mean: 0., squares: 0., deviations: 0. }
+    }
+
+    /// A value of the first pass.
+    pub(super) fn measure(&mut self, x: f64) {
+        self.unit = x.abs().max(self.unit);
+    }
+
+    /// After the first pass.
+    pub(super) fn measured(&mut self) {
+        self.unit = power_of_two(self.unit);
+    }
+
+    /// A value of the second pass.
+    pub(super) fn add(&mut self, x: f64) {
+        self.mean += x / self.unit;
+    }
+
+    /// After the second pass.
+    pub(super) fn added(&mut self) {
+        self.mean /= self.n;
+    }
+
+    /// A value of the third pass.
+    pub(super) fn deviate(&mut self, x: f64) {
+        let deviation = x / self.unit - self.mean;
+        self.squares += deviation * deviation;
+        self.deviations += deviation;
+    }
+
+    /// Shift and scale.
+    pub(super) fn finish(self) -> (f64, f64) {
+        let Self { n, unit, mean, squares, deviations } = self;
+        let variance = ((squares - deviations * deviations / n) / n).clamp(0., f64::INFINITY);
+        // The variance that rounding alone can leave in a constant column; the bound is scikit-learn's.
+        let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
+        let scale = if variance <= rounding { 1. } else { variance.sqrt() * unit };
+        (mean * unit, scale)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A data set with the predictions of teachers as soft targets.
 use crate::{
     codec,
-    data::{Batch, Dataset, Fingerprint, Purpose, Task},
+    data::{Batch, Dataset, Fingerprint, Purpose, Shuffle, Task},
     kernels::rows::select,
     Error, Result, Rows,
 };
@@ -84,6 +84,18 @@ impl Dataset for Taught<'_> {
 
     fn groups(&self) -> Option<&[u32]> {
         self.data.groups()
+    }
+
+    fn shuffle(&self) -> Shuffle {
+        self.data.shuffle()
+    }
+
+    fn read_ahead_rows(&self) -> usize {
+        self.data.read_ahead_rows()
+    }
+
+    fn read_ahead(&self, rows: &[u32]) {
+        self.data.read_ahead(rows);
     }
 
     fn fingerprint(&self) -> Fingerprint {

@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 
 /// The weights of the rows; without those of a purpose all rows count alike for it.
 #[derive(Clone, Default)]
-pub(super) struct RowWeights {
+pub(in crate::data) struct RowWeights {
     /// In the order of [`Purpose::ALL`].
     weights: [Option<Tensor>; 3],
     digests: [[u8; 32]; 3],
@@ -16,7 +16,7 @@ pub(super) struct RowWeights {
 
 impl RowWeights {
     /// The weights for a purpose, `(N,)` of type `f32`.
-    pub(super) fn of(&self, purpose: Purpose) -> Option<&Tensor> {
+    pub(in crate::data) fn of(&self, purpose: Purpose) -> Option<&Tensor> {
         self.weights.get(purpose as usize).and_then(Option::as_ref)
     }
 
@@ -24,7 +24,12 @@ impl RowWeights {
     ///
     /// # Errors
     /// When a weight is negative, infinite or NaN, or all are 0.
-    pub(super) fn set(&mut self, purposes: &[Purpose], weights: Vec<f32>, device: &Device) -> Result<()> {
+    pub(in crate::data) fn set(
+        &mut self,
+        purposes: &[Purpose],
+        weights: Vec<f32>,
+        device: &Device,
+    ) -> Result<()> {
         if let Some((row, w)) = weights.iter().enumerate().find(|(_, w)| !w.is_finite() || **w < 0.) {
             return Err(Error::invalid(format!("the weight of row {row}"), "finite and not negative", w));
         }
@@ -42,7 +47,7 @@ impl RowWeights {
     }
 
     /// A digest of all weights: that of the one set of weights, where all purposes have the same.
-    pub(super) fn digest(&self) -> [u8; 32] {
+    pub(in crate::data) fn digest(&self) -> [u8; 32] {
         match self.digests {
             [first, second, third] if first == second && second == third => first,
             all => *blake3::hash(&all.concat()).as_bytes(),
