@@ -79,11 +79,12 @@ impl<L: Learner> Pool<'_, L> {
                     written += 1;
                 }
                 let places: Vec<u32> = rows.iter().map(|row| places[*row as usize]).collect();
-                cpu::with_slice(&predicted, |predicted: &[f64]| slot.add(&places, predicted))?
-                    .map_err(|(at, value)| {
+                cpu::with_slice(&predicted, |predicted: &[f64]| slot.add(&places, predicted))?.map_err(
+                    |(at, value)| {
                         let what = format!("prediction of {} for row {}", member.record.key, rows[at]);
                         Error::invalid(what, "finite", value)
-                    })
+                    },
+                )
             },
         )?;
         for _ in written..slots.len() {
@@ -136,7 +137,11 @@ impl<L: Learner> Pool<'_, L> {
         }
         let names = self.names();
         if let Some((_, name)) = names.iter().zip(file.names()).find(|(own, name)| own != name) {
-            return Err(Error::invalid(what("a member"), "that of the pool at its place", format!("{name:?}")));
+            return Err(Error::invalid(
+                what("a member"),
+                "that of the pool at its place",
+                format!("{name:?}"),
+            ));
         }
         if file.slots() != names.len() {
             let must = format!("{}, as in the pool", names.len());

@@ -19,8 +19,8 @@ use crate::{
 use rayon::prelude::*;
 use std::{io::Write, ops::Range, path::PathBuf};
 
-/// A block of a scratch file has so many bytes at most, unless it is that of one chunk.
-const BLOCK_BYTES: usize = 32 << 20;
+/// A block of a scratch file has so many bytes at most, unless it is that of one chunk. Tests have several blocks.
+const BLOCK_BYTES: usize = if cfg!(test) { 1 << 11 } else { 32 << 20 };
 
 /// The slots that predict some row. The others get the weight 0.
 pub(crate) fn known_slots(file: &HeldOutFile) -> Vec<usize> {
@@ -63,7 +63,9 @@ impl Scratch {
             let (rows, width) = (view.rows(), file.task().width());
             Ok(move |slot: usize, out: &mut [f32]| {
                 let predicted = all[slot * rows * width..(slot + 1) * rows * width].chunks_exact(width);
-                for (row, (out, (predicted, class))) in out.iter_mut().zip(predicted.zip(&classes)).enumerate() {
+                for (row, (out, (predicted, class))) in
+                    out.iter_mut().zip(predicted.zip(&classes)).enumerate()
+                {
                     let there = covered.is_none_or(|covered| covered[slot * rows + row] > 0.);
                     *out = match there {
                         true => predicted.get(*class as usize).map_or(f32::NAN, |p| p.clamp(floor, 1.)),
@@ -102,7 +104,11 @@ impl Scratch {
             let values = self.mapped.bytes().get(bytes.clone()).and_then(numbers_of::<f32>);
             let must = "the size that it was written with";
             let values = values.ok_or_else(|| {
-                Error::invalid(format!("the scratch file beside {}", self.path.display()), must, "another one")
+                Error::invalid(
+                    format!("the scratch file beside {}", self.path.display()),
+                    must,
+                    "another one",
+                )
             })?;
             Ok(Block::of_file(values, *rows, None, (&self.mapped, bytes)))
         };
@@ -203,12 +209,8 @@ mod tests {
     #[test]
     fn a_factor_has_the_products() {
         // Rank 2 of 4 members: the last two are the first, and the sum of both.
-        let rows: [[f64; 5]; 4] = [
-            [1., 2., 3., -1., 0.5],
-            [0., 1., -2., 4., 1.],
-            [1., 2., 3., -1., 0.5],
-            [1., 3., 1., 3., 1.5],
-        ];
+        let rows: [[f64; 5]; 4] =
+            [[1., 2., 3., -1., 0.5], [0., 1., -2., 4., 1.], [1., 2., 3., -1., 0.5], [1., 3., 1., 3., 1.5]];
         let product = |s: usize, t: usize| rows[s].iter().zip(&rows[t]).map(|(a, b)| a * b).sum::<f64>();
         let products: Vec<f64> = (0..16).map(|i| product(i / 4, i % 4)).collect();
         let (table, cells) = factor(products.clone(), 4);

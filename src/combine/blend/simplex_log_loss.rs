@@ -100,7 +100,8 @@ impl Combiner for SimplexLogLoss {
         let (rows, floor) = (FileRows::of(held_out)?, NLL_EPSILON as f32);
         let probabilities = Scratch::of_true_classes(held_out, &slots, floor)?;
         let there = Scratch::of_coverage(held_out, &slots, probabilities.chunks_a_block())?;
-        let means = Means::covered(probabilities.matrix()?, there.as_ref().map(Scratch::matrix).transpose()?, 1);
+        let means =
+            Means::covered(probabilities.matrix()?, there.as_ref().map(Scratch::matrix).transpose()?, 1);
         let fit = PenalizedFit {
             names: NAMES,
             means,

@@ -65,11 +65,6 @@ impl SlotWriter {
         Ok(Self { out: Out::create(path)?, path: path.to_owned(), index, chunks, rows })
     }
 
-    /// Whether predictions are f64.
-    pub(crate) fn wide(&self) -> bool {
-        self.index.wide
-    }
-
     /// Writes the predictions of the next slot: sums `(R, C)` over its members, and how many of these predict each row.
     pub(crate) fn put(&mut self, sums: &[f64], counts: &[f32]) -> Result<()> {
         let width = self.index.task.width();

@@ -71,10 +71,6 @@ impl OpenChunk {
         self.rows
     }
 
-    pub(super) fn partial(&self) -> bool {
-        self.partial
-    }
-
     /// Writes the predictions of the next slot, and its coverage if some predictions of the chunk are missing.
     pub(super) fn put_slot(&mut self, out: &Out, values: &[u8], covered: &[u8]) -> Result<()> {
         let covered = if self.partial { covered } else { &[] };
@@ -91,7 +87,9 @@ impl OpenChunk {
         let Sections { targets, weights, groups, numbers, .. } = &self.sections;
         let about = self.sections.about_rows();
         let mut bytes = vec![0u8; about.len()];
-        for (section, from) in [targets, weights, groups, numbers].into_iter().zip(rows.sections(range.clone())) {
+        for (section, from) in
+            [targets, weights, groups, numbers].into_iter().zip(rows.sections(range.clone()))
+        {
             bytes[section.start - about.start..section.end - about.start].copy_from_slice(from);
         }
         out.put(self.start + about.start as u64, &bytes)?;

@@ -229,7 +229,11 @@ impl HeldOutFile {
                 "at most {} bytes, the limit of HeldOutFile::with_memory, because it needs all predictions in memory",
                 self.memory
             );
-            return Err(Error::invalid(format!("the predictions for {what}"), must, format!("{bytes} bytes")));
+            return Err(Error::invalid(
+                format!("the predictions for {what}"),
+                must,
+                format!("{bytes} bytes"),
+            ));
         }
         let all: Vec<usize> = (0..self.slots()).collect();
         self.read(&self.views().collect::<Vec<_>>(), &all, 1)
@@ -317,7 +321,8 @@ impl HeldOutFile {
             Task::Classification { .. } => Tensor::from_vec(about.classes, rows, &Device::Cpu)?,
             Task::Regression { outputs } => Tensor::from_vec(about.values, (rows, outputs), &Device::Cpu)?,
         };
-        let weights = about.weights.map(|weights| Tensor::from_vec(weights, rows, &Device::Cpu)).transpose()?;
+        let weights =
+            about.weights.map(|weights| Tensor::from_vec(weights, rows, &Device::Cpu)).transpose()?;
         let total_rows = self.total_rows();
         let targets = Targets { targets, weights, rows: about.numbers, total_rows };
         Ok(HeldOut::from_stored(predictions, targets, about.groups, (names, costs), self.index.seed))
@@ -336,11 +341,6 @@ impl<'a> ChunkView<'a> {
 
     pub(crate) fn is_partial(&self) -> bool {
         self.chunk.partial
-    }
-
-    /// The sum of the weights of its rows.
-    pub(crate) fn weight(&self) -> f64 {
-        self.chunk.weight
     }
 
     fn bytes(&self, section: &Range<usize>) -> &'a [u8] {

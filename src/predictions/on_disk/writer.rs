@@ -138,7 +138,11 @@ impl HeldOutWriter {
     /// When there is no part, or the file cannot be written.
     pub fn finish(self) -> Result<HeldOutFile> {
         let Some(mut open) = self.open else {
-            return Err(Error::invalid("parts of held-out predictions", "at least one", "none, or one failed"));
+            return Err(Error::invalid(
+                "parts of held-out predictions",
+                "at least one",
+                "none, or one failed",
+            ));
         };
         open.flush(&self.out)?;
         self.out.finish(&open.index, open.end)?;
@@ -224,7 +228,9 @@ impl Open {
                 let to = &mut self.covered[slot * self.capacity + filled..][..some];
                 match covered.and_then(|covered| covered.get(slot)) {
                     Some(there) => {
-                        to.iter_mut().zip(&there[done..]).for_each(|(to, x)| *to = f32::from(u8::from(*x > 0.)));
+                        to.iter_mut()
+                            .zip(&there[done..])
+                            .for_each(|(to, x)| *to = f32::from(u8::from(*x > 0.)));
                     }
                     None => to.fill(1.),
                 }
@@ -253,7 +259,8 @@ impl Open {
         }
         let width = self.index.task.width();
         let of_slot = |slot: usize| slot * self.capacity..slot * self.capacity + count;
-        let partial = (0..self.index.slots()).any(|slot| self.covered[of_slot(slot)].iter().any(|x| *x <= 0.));
+        let partial =
+            (0..self.index.slots()).any(|slot| self.covered[of_slot(slot)].iter().any(|x| *x <= 0.));
         let mut chunk = OpenChunk::new(&self.index, self.end, count, partial)?;
         for slot in 0..self.index.slots() {
             let Range { start, end } = of_slot(slot);
