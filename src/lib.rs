@@ -153,7 +153,7 @@ pub use network::{AnyNetwork, Network};
 #[cfg_attr(docsrs, doc(cfg(feature = "progress")))]
 pub use observe::ProgressBar;
 pub use pool::{LoadReport, Pool, PoolBuilder, PretrainedMember};
-pub use predictions::HeldOut;
+pub use predictions::{HeldOut, HeldOutFile};
 pub use seed::Seed;
 pub use session::Session;
 pub use store::{Checkpoints, Member};

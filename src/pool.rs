@@ -6,6 +6,7 @@
 mod builder;
 mod conformal;
 mod held_out;
+mod held_out_on_disk;
 mod load;
 mod networks;
 mod predictions;
@@ -14,7 +15,7 @@ pub use builder::{PoolBuilder, PretrainedMember};
 pub use load::LoadReport;
 
 use crate::{
-    combine::{Combiner, CombinerReport},
+    combine::{Combiner, CombinerReport, FittedCombiner},
     data::{Dataset, Fingerprint, RowBitmap},
     ensemble::{Ensemble, Origin},
     predictions::live::LiveSlots,
@@ -205,7 +206,11 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// For a combiner that learns: [`Error::HeldOut`] when it has too few held-out rows, and [`Error::UnknownRows`] when
     /// it is unknown which rows shaped some member. As [`Combiner::fit`] otherwise; when candle fails.
     pub fn combine<C: Combiner>(&self, combiner: &C) -> Result<Ensemble<L::Network, C::Fitted>> {
-        let fitted = self.fit_combiner(combiner)?;
+        self.ensemble(self.fit_combiner(combiner)?)
+    }
+
+    /// The members with a fitted combiner.
+    fn ensemble<F: FittedCombiner>(&self, fitted: F) -> Result<Ensemble<L::Network, F>> {
         let live = LiveSlots::build(&self.members, self.learner, self.data, &self.device)?;
         let data = *self.fingerprint.get_or_init(|| self.data.fingerprint());
         let origin = Origin { data, new_data: self.new_data };

@@ -12,7 +12,7 @@ use crate::{
         WinsorizedMean,
     },
     data::Task,
-    HeldOut, Result, Seed,
+    HeldOut, HeldOutFile, Result, Seed,
 };
 use serde::{de::Error as _, Deserialize, Deserializer, Serialize, Serializer};
 use std::cell::Cell;
@@ -207,6 +207,10 @@ impl Combiner for AnyCombiner {
         self.0.fit(held_out)
     }
 
+    fn fit_on_disk(&self, held_out: &HeldOutFile) -> Result<Box<AnyFitted>> {
+        self.0.fit_on_disk(held_out)
+    }
+
     fn needs_held_out(&self) -> bool {
         self.0.needs_held_out()
     }
@@ -228,6 +232,10 @@ where
 
     fn fit(&self, held_out: &HeldOut) -> Result<Box<AnyFitted>> {
         Ok(Box::new(self.0.fit(held_out)?.into()))
+    }
+
+    fn fit_on_disk(&self, held_out: &HeldOutFile) -> Result<Box<AnyFitted>> {
+        Ok(Box::new(self.0.fit_on_disk(held_out)?.into()))
     }
 
     fn needs_held_out(&self) -> bool {

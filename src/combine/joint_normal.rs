@@ -98,6 +98,13 @@ impl JointNormal {
         Ok(Self(normals.into_iter().collect::<Result<_>>()?))
     }
 
+    /// Of so many rows, every which one is enough to estimate the distribution of slots and their targets.
+    pub(crate) fn step(rows: usize, slots: usize, columns: usize) -> usize {
+        let size = slots.saturating_add(1);
+        let work = size.saturating_mul(size).saturating_mul(size).saturating_mul(columns);
+        rows.div_ceil((WORK / work.max(1)).clamp(MIN_ROWS, MAX_ROWS)).max(1)
+    }
+
     /// Replaces the missing cells by their expectations given the cells that are there. A row without any
     /// becomes NaN.
     pub(crate) fn expect(&self, columns: &mut [Column], covered: &Covered) -> Result<()> {
@@ -218,8 +225,7 @@ impl Normal {
         columns: usize,
     ) -> Result<Self> {
         let size = table.ncols();
-        let most = (WORK / (size * size * size * columns).max(1)).clamp(MIN_ROWS, MAX_ROWS);
-        let step = table.nrows().div_ceil(most).max(1);
+        let step = JointNormal::step(table.nrows(), size - 1, columns);
         let rows = (0..table.nrows()).step_by(step).filter(|row| weights[*row] > 0.);
         let patterns = match covered {
             Some(covered) => patterns(covered, rows),

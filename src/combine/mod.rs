@@ -70,6 +70,7 @@ pub(crate) mod held_out_table;
 #[cfg(feature = "learned")]
 mod joint_normal;
 mod metrics;
+mod on_disk;
 pub(crate) mod pruned;
 mod registry;
 mod report;
@@ -106,6 +107,7 @@ pub use fixed::{
     RankAverage, TrimmedMean, Weighted, WeightedVote, WinsorizedMean,
 };
 pub(crate) use forward::forward;
+pub(crate) use on_disk::fit_loaded;
 pub use pruned::FittedPruned;
 pub use registry::registry;
 pub use report::{BestSingle, CombinerReport, CombinerScore};
@@ -118,7 +120,7 @@ pub use stack::{
 
 pub use crate::predictions::Predictions;
 
-use crate::{network::Scale, HeldOut, Result};
+use crate::{network::Scale, HeldOut, HeldOutFile, Result};
 use candle_core::{Result as CandleResult, Tensor};
 use std::fmt::Debug;
 
@@ -170,6 +172,20 @@ pub trait Combiner: Debug {
     /// # Errors
     /// When a parameter is out of range, or there are too few held-out rows.
     fn fit(&self, held_out: &HeldOut) -> Result<Self::Fitted>;
+
+    /// Fits the combiner on held-out predictions on disk, which need not fit in memory.
+    ///
+    /// Rules that learn from sums over rows read the file in passes, and the result is that of [`fit`](Self::fit) on the same
+    /// rows up to rounding. [`HeldOutFile`] has a table of them and of the memory that they need. All other rules, and those
+    /// that do not override this, read all predictions if these take no more memory than
+    /// [`HeldOutFile::with_memory`] allows.
+    ///
+    /// # Errors
+    /// When the predictions would have to be in memory and are too large for it, when the combiner reads the inputs of rows,
+    /// which are not in the file, and when the file is damaged; as [`fit`](Self::fit).
+    fn fit_on_disk(&self, held_out: &HeldOutFile) -> Result<Self::Fitted> {
+        fit_loaded(self, held_out)
+    }
 
     /// Whether the combiner learns from held-out predictions; true, if not overridden.
     fn needs_held_out(&self) -> bool {

@@ -47,6 +47,12 @@ impl Mapped {
         unsafe { Mmap::map(&file) }.map(Self)
     }
 
+    /// Maps a file that nobody else can reach, such as one without a name.
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
+        // SAFETY: The file has no name and is not written to while it is mapped, so it does not change.
+        unsafe { Mmap::map(file) }.map(Self)
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }

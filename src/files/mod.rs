@@ -57,13 +57,48 @@ pub(crate) fn write_file(path: &Path, write: impl FnOnce(&File) -> Result<()>) -
 }
 
 fn write_draft(path: &Path, write: impl FnOnce(&mut NamedTempFile) -> Result<()>) -> Result<()> {
-    let failed = |source| failed(path, source);
-    refuse_special(path).map_err(failed)?;
-    let mut file = draft(path).map_err(failed)?;
-    write(&mut file)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    sync_folder(path).map_err(failed)
+    let mut draft = Draft::new(path)?;
+    write(&mut draft.file)?;
+    draft.commit()
+}
+
+/// A file under a temporary name, which is removed unless it is completed.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// An empty file that is to be put at `path`.
+    pub(crate) fn new(path: &Path) -> Result<Self> {
+        let failed = |source| failed(path, source);
+        refuse_special(path).map_err(failed)?;
+        Ok(Self { file: draft(path).map_err(failed)?, path: path.to_owned() })
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        self.file.as_file()
+    }
+
+    /// The path that the file is to have.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts the file, which is complete, at its path.
+    pub(crate) fn commit(self) -> Result<()> {
+        let Self { file, path } = self;
+        let failed = |source| failed(&path, source);
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist(&path).map_err(|e| failed(e.error))?;
+        sync_folder(&path).map_err(failed)
+    }
+}
+
+/// A file without a name in the folder of `path`, which is gone when it is closed.
+pub(crate) fn scratch(path: &Path) -> Result<File> {
+    tempfile::tempfile_in(folder(path)).map_err(|source| failed(path, source))
 }
 
 /// Checks that a file can be put at `path`: its folder exists, and there is nothing but perhaps a file, which the

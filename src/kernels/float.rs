@@ -4,10 +4,11 @@ use candle_core::{
     cpu::erf::{erfc_f32, erfc_f64},
     CpuStorage, Result as CResult, WithDType,
 };
+use pulp::bytemuck::Pod;
 use std::iter::Sum;
 
 /// `f32` or `f64`, as a type of tensor elements. Sums over elements are in `f64`.
-pub(crate) trait Number: WithDType + Into<f64> + Sum {}
+pub(crate) trait Number: WithDType + Into<f64> + Sum + Pod {}
 
 impl Number for f32 {}
 impl Number for f64 {}

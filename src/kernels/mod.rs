@@ -1,6 +1,7 @@
 //! Loops over plain slices, and the one place that reaches into the storage of candle's tensors.
 pub(crate) mod activity;
 pub(crate) mod argmax;
+pub(crate) mod bytes;
 pub(crate) mod convolve;
 pub(crate) mod cpu;
 pub(crate) mod exp;

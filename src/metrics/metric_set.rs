@@ -9,7 +9,7 @@ use crate::{
         nll,
         r2::R2,
         rmse::root_of_squares,
-        stream::{Accumulate, MeanScore},
+        stream::{Accumulate, MeanScore, ValueRows},
     },
     Result,
 };
@@ -73,22 +73,9 @@ impl Metrics {
     /// # Errors
     /// When the inputs are not valid; see the [module](super).
     pub fn classification(probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<Self> {
-        let mut accuracy = MeanScore::new(correct);
-        let mut nll = MeanScore::new(nll::loss);
-        let mut brier = MeanScore::new(brier::distance);
-        let mut ece = EqualWidth::new(Bins::USUAL);
-        Cases::new(probs, labels, weights)?.each(|case| {
-            accuracy.add(&case);
-            nll.add(&case);
-            brier.add(&case);
-            ece.add(case.confidence, case.is_correct(), case.weight);
-        })?;
-        Ok(Self::Classification {
-            accuracy: Box::new(accuracy).finish()?,
-            nll: Box::new(nll).finish()?,
-            brier: Box::new(brier).finish()?,
-            ece: ece.expected(),
-        })
+        let mut sums = ClassMetrics::default();
+        sums.add(probs, labels, weights)?;
+        sums.finish()
     }
 
     /// Computes the metrics of regression predictions, `(N,)` or `(N, K)` (rows, outputs) like the targets,
@@ -97,17 +84,9 @@ impl Metrics {
     /// # Errors
     /// When the inputs are not valid (see the [module](super)), or squares overflow f64.
     pub fn regression(predictions: &Tensor, targets: &Tensor, weights: Option<&[f64]>) -> Result<Self> {
-        let (mut rmse, mut mae, mut r2) = (root_of_squares(), absolute_errors(), R2::default());
-        Pairs::new(predictions, targets, weights)?.each(|pair| {
-            rmse.add(&pair);
-            mae.add(&pair);
-            r2.add(&pair);
-        })?;
-        Ok(Self::Regression {
-            rmse: Box::new(rmse).finish()?,
-            mae: Box::new(mae).finish()?,
-            r2: Box::new(r2).finish()?,
-        })
+        let mut sums = ValueMetrics::default();
+        sums.add(predictions, targets, weights)?;
+        sums.finish()
     }
 
     /// Returns the metric to rank by: the accuracy or the root mean squared error.
@@ -148,6 +127,83 @@ impl Metrics {
             Self::Classification { accuracy, nll, brier, ece } => name(&[accuracy, nll, brier, ece]),
             Self::Regression { rmse, mae, r2 } => name(&[rmse, mae, r2]),
         }
+    }
+}
+
+/// The metrics of class probabilities that come part by part.
+pub(crate) struct ClassMetrics {
+    accuracy: MeanScore,
+    nll: MeanScore,
+    brier: MeanScore,
+    ece: EqualWidth,
+}
+
+impl Default for ClassMetrics {
+    fn default() -> Self {
+        Self {
+            accuracy: MeanScore::new(correct),
+            nll: MeanScore::new(nll::loss),
+            brier: MeanScore::new(brier::distance),
+            ece: EqualWidth::new(Bins::USUAL),
+        }
+    }
+}
+
+impl ClassMetrics {
+    /// Adds rows, as [`Metrics::classification`] takes them.
+    pub(crate) fn add(&mut self, probs: &Tensor, labels: &[u32], weights: Option<&[f64]>) -> Result<()> {
+        Cases::new(probs, labels, weights)?.each(|case| {
+            self.accuracy.add(&case);
+            self.nll.add(&case);
+            self.brier.add(&case);
+            self.ece.add(case.confidence, case.is_correct(), case.weight);
+        })
+    }
+
+    pub(crate) fn finish(self) -> Result<Metrics> {
+        Ok(Metrics::Classification {
+            accuracy: Box::new(self.accuracy).finish()?,
+            nll: Box::new(self.nll).finish()?,
+            brier: Box::new(self.brier).finish()?,
+            ece: self.ece.expected(),
+        })
+    }
+}
+
+/// The metrics of values that come part by part.
+pub(crate) struct ValueMetrics {
+    rmse: Box<dyn ValueRows>,
+    mae: Box<dyn ValueRows>,
+    r2: R2,
+}
+
+impl Default for ValueMetrics {
+    fn default() -> Self {
+        Self { rmse: Box::new(root_of_squares()), mae: Box::new(absolute_errors()), r2: R2::default() }
+    }
+}
+
+impl ValueMetrics {
+    /// Adds rows, as [`Metrics::regression`] takes them.
+    pub(crate) fn add(
+        &mut self,
+        predictions: &Tensor,
+        targets: &Tensor,
+        weights: Option<&[f64]>,
+    ) -> Result<()> {
+        Pairs::new(predictions, targets, weights)?.each(|pair| {
+            self.rmse.add(&pair);
+            self.mae.add(&pair);
+            self.r2.add(&pair);
+        })
+    }
+
+    pub(crate) fn finish(self) -> Result<Metrics> {
+        Ok(Metrics::Regression {
+            rmse: self.rmse.finish()?,
+            mae: self.mae.finish()?,
+            r2: Box::new(self.r2).finish()?,
+        })
     }
 }
 

@@ -168,6 +168,7 @@ pub use median_ae::median_absolute_error;
 pub(crate) use metric_list::ClassParts;
 pub use metric_list::MetricList;
 pub use metric_set::Metrics;
+pub(crate) use metric_set::{ClassMetrics, ValueMetrics};
 pub use msle::msle;
 pub use nll::{nll, NLL_EPSILON};
 pub use ordinal_mae::ordinal_mae;

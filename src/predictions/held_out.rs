@@ -181,6 +181,18 @@ impl HeldOut {
         })
     }
 
+    /// Predictions with what is known of their rows, as they were stored.
+    pub(crate) fn from_stored(
+        predictions: Predictions,
+        Targets { targets, weights, rows, total_rows }: Targets,
+        groups: Option<Vec<u32>>,
+        (names, costs): (Vec<String>, Vec<f64>),
+        seed: Seed,
+    ) -> Self {
+        let distributions = None;
+        Self { predictions, targets, weights, groups, names, costs, rows, total_rows, seed, distributions }
+    }
+
     /// Checks that the targets are finite and in range, and that every prediction is finite unless it is
     /// missing.
     fn check(&self) -> Result<()> {

@@ -11,12 +11,14 @@
 mod held_out;
 pub(crate) mod kept;
 pub(crate) mod live;
+pub(crate) mod on_disk;
 pub(crate) mod passes;
 pub(crate) mod scored_rows;
 pub(crate) mod unseen;
 pub(crate) mod workers;
 
 pub use held_out::HeldOut;
+pub use on_disk::{HeldOutFile, HeldOutWriter};
 pub(crate) use held_out::Targets;
 
 use crate::{

@@ -90,6 +90,32 @@ impl<L: Learner> Unseen<'_, L> {
         (jobs, work)
     }
 
+    /// The rows that at least one member has not seen.
+    pub(crate) fn predicted_rows(&self) -> Rows {
+        let mut predicted = vec![false; self.data.rows()];
+        for member in &self.members {
+            for row in self.rows_of(member) {
+                predicted[row as usize] = true;
+            }
+        }
+        (0..).zip(predicted).filter(|(_, predicted)| *predicted).map(|(row, _)| row).collect()
+    }
+
+    /// Whether each of these slots has, for each of these rows, a member that has not seen it. The members are sorted by
+    /// slot.
+    pub(crate) fn is_complete(&self, slots: &[usize], rows: &[u32]) -> bool {
+        slots.iter().all(|slot| {
+            let mut missing = vec![false; self.data.rows()];
+            rows.iter().for_each(|row| missing[*row as usize] = true);
+            let first = self.members.partition_point(|member| member.record.slot < *slot);
+            let own = self.members[first..].iter().take_while(|member| member.record.slot == *slot);
+            for row in own.flat_map(|member| self.rows_of(member)) {
+                missing[row as usize] = false;
+            }
+            !missing.contains(&true)
+        })
+    }
+
     fn rows_of(&self, member: &Member) -> Rows {
         match self.new_data {
             true => (0..self.data.rows() as u32).collect(),

@@ -18,6 +18,7 @@ mod distributions;
 mod ensembles;
 mod faults;
 mod fitting;
+mod held_out_on_disk;
 mod improve;
 mod interrupted;
 mod layers;

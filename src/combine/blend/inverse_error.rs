@@ -1,13 +1,14 @@
 //! Weights by the inverse of each slot's own loss.
 use crate::{
     combine::{
-        blend::known::fit_known,
+        blend::{known::fit_known, on_disk::known_slots},
         held_out_table::{with_predictions, HeldOutTable, Number},
+        on_disk::{truth_of, weights_of},
         Combiner, Weighted,
     },
-    metrics::RowLoss,
+    metrics::{RowLoss, Truth},
     threads::wide,
-    Error, HeldOut, Result,
+    Error, HeldOut, HeldOutFile, Result,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -89,21 +90,42 @@ impl Combiner for InverseError {
     type Fitted = Weighted;
 
     fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
-        if !self.power.is_finite() || self.power < 0. {
-            return Err(Error::invalid("power of inverse-error", "finite and not negative", self.power));
-        }
+        self.check()?;
         fit_known(held_out, |held_out| {
             let table = HeldOutTable::of(held_out)?;
             let loss = self.loss.unwrap_or(RowLoss::loss_for(table.task));
             loss.check(&table.truth)?;
-            let losses = with_predictions!(table, |all| slot_losses(&table, all, loss))?;
-            let weights = self.weights(&losses);
-            Weighted::with_loss_on(held_out, "inverse-error", weights, &loss, (1, None))
+            let sums = with_predictions!(table, |all| slot_losses(&table, all, loss))?;
+            let losses: Vec<f64> = sums.iter().map(|[sum, total]| sum / total).collect();
+            Weighted::with_loss_on(held_out, NAME, self.weights(&losses), &loss, (1, None))
         })
+    }
+
+    fn fit_on_disk(&self, held_out: &HeldOutFile) -> Result<Weighted> {
+        self.check()?;
+        let loss = self.loss.unwrap_or(RowLoss::loss_for(held_out.task()));
+        let sums = match held_out.is_wide() {
+            true => losses_on_disk::<f64>(held_out, loss)?,
+            false => losses_on_disk::<f32>(held_out, loss)?,
+        };
+        let slots = known_slots(held_out);
+        let losses: Vec<f64> = slots.iter().map(|slot| sums[*slot][0] / sums[*slot][1]).collect();
+        let mut weights = vec![0.; held_out.slots()];
+        slots.iter().zip(self.weights(&losses)).for_each(|(slot, weight)| weights[*slot] = weight);
+        Weighted::with_loss_on_disk(held_out, NAME, weights, &loss, (1, None))
     }
 }
 
+const NAME: &str = "inverse-error";
+
 impl InverseError {
+    fn check(&self) -> Result<()> {
+        match self.power.is_finite() && self.power >= 0. {
+            true => Ok(()),
+            false => Err(Error::invalid("power of inverse-error", "finite and not negative", self.power)),
+        }
+    }
+
     fn weights(&self, losses: &[f64]) -> Vec<f64> {
         let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
         // Relative to the least loss, which keeps the powers finite.
@@ -118,20 +140,49 @@ impl InverseError {
     }
 }
 
-/// The loss of each slot on the rows that it predicts.
-fn slot_losses<T: Number>(table: &HeldOutTable, all: &[T], loss: RowLoss) -> Vec<f64> {
-    let (_, rows, width) = table.dims();
-    let loss_of = |(slot, predicted): (usize, &[T])| {
+/// The weighted sum of each slot's losses on the rows that it predicts, and the weight of these.
+fn slot_losses<T: Number>(table: &HeldOutTable, all: &[T], loss: RowLoss) -> Vec<[f64; 2]> {
+    let (_, _, width) = table.dims();
+    losses_of_slots(all, width, (&table.truth, &table.weights), loss, |slot, row| table.predicts(slot, row))
+}
+
+/// The same for all slots of a file, in one pass.
+fn losses_on_disk<T: Number>(file: &HeldOutFile, loss: RowLoss) -> Result<Vec<[f64; 2]>> {
+    let mut sums = vec![[0.; 2]; file.slots()];
+    for view in file.views() {
+        let (all, covered, rows) = (view.values::<T>()?, view.covered()?, view.rows());
+        let truth = truth_of(file.task(), view.about_rows()?);
+        loss.check(&truth)?;
+        let weights = weights_of(view, file.total_weight())?;
+        let predicts =
+            |slot: usize, row: usize| covered.is_none_or(|covered| covered[slot * rows + row] > 0.);
+        let of_view = losses_of_slots(all, file.task().width(), (&truth, &weights), loss, predicts);
+        for ([sum, total], [more, weight]) in sums.iter_mut().zip(of_view) {
+            (*sum, *total) = (*sum + more, *total + weight);
+        }
+        view.release();
+    }
+    Ok(sums)
+}
+
+fn losses_of_slots<T: Number>(
+    all: &[T],
+    width: usize,
+    (truth, weights): (&Truth, &[f64]),
+    loss: RowLoss,
+    predicts: impl Fn(usize, usize) -> bool + Sync,
+) -> Vec<[f64; 2]> {
+    let of_slot = |(slot, predicted): (usize, &[T])| {
         let mut row = vec![0.; width];
         let (mut sum, mut total) = (0., 0.);
-        for (i, (predicted, weight)) in predicted.chunks_exact(width).zip(&table.weights).enumerate() {
-            if table.predicts(slot, i) {
+        for (i, (predicted, weight)) in predicted.chunks_exact(width).zip(weights).enumerate() {
+            if predicts(slot, i) {
                 row.iter_mut().zip(predicted).for_each(|(r, x)| *r = (*x).into());
-                sum += weight * loss.of(&row, &table.truth, i);
+                sum += weight * loss.of(&row, truth, i);
                 total += weight;
             }
         }
-        sum / total
+        [sum, total]
     };
-    wide(|| all.par_chunks(rows * width).enumerate().map(loss_of).collect())
+    wide(|| all.par_chunks(weights.len() * width).enumerate().map(of_slot).collect())
 }

@@ -56,8 +56,18 @@ impl<'a, T: Number> Means<'a, T> {
     }
 
     pub(crate) fn new(matrix: SlotMatrix<'a, T>, coverage: Option<&'a Coverage>, width: usize) -> Self {
-        let partial = coverage.map(|coverage| {
-            let there = SlotMatrix::new(coverage.as_slice(), matrix.cells / width.max(1));
+        let rows = matrix.cells / width.max(1);
+        Self::covered(matrix, coverage.map(|coverage| SlotMatrix::new(coverage.as_slice(), rows)), width)
+    }
+
+    /// The same with a matrix that has 1 where a slot predicts a row, else 0, `(S, R)`, in blocks of the same rows;
+    /// `None` where all predictions are there.
+    pub(crate) fn covered(
+        matrix: SlotMatrix<'a, T>,
+        there: Option<SlotMatrix<'a, f32>>,
+        width: usize,
+    ) -> Self {
+        let partial = there.map(|there| {
             let ones = vec![1.; matrix.slots];
             let (mut equal, counts) = (matrix.weighted_sum(&ones), there.weighted_sum(&ones));
             let rows = equal.chunks_exact_mut(width).zip(counts);

@@ -9,7 +9,7 @@ use crate::{
         Weighted,
     },
     metrics::RowLoss,
-    Error, HeldOut, Result, Rows, Seed,
+    Error, HeldOut, HeldOutFile, Result, Rows, Seed,
 };
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,14 @@ impl Penalty {
             Self::CrossValidated { folds, one_standard_error, .. } => {
                 Self::CrossValidated { folds, seed: Some(seed.into()), one_standard_error }
             }
+        }
+    }
+
+    /// The factor, if it is fixed.
+    pub(crate) fn fixed(self) -> Option<f64> {
+        match self {
+            Self::Fixed(factor) => Some(factor),
+            Self::CrossValidated { .. } => None,
         }
     }
 
@@ -191,11 +199,12 @@ pub(crate) struct PenalizedFit<'a, T> {
 
 impl<T: Number> PenalizedFit<'_, T> {
     pub(crate) fn fit(&self, held_out: &HeldOut, penalty: Penalty) -> Result<Weighted> {
-        let [plain, penalized] = self.names;
-        let weights = self.cell_weights(self.row_weights);
+        let [plain, _] = self.names;
         let mut candidates = match penalty {
             Penalty::Fixed(_) => vec![],
-            Penalty::CrossValidated { .. } => candidates(self.problem(&weights, 0.).curvature()),
+            Penalty::CrossValidated { .. } => {
+                candidates(self.problem(&self.cell_weights(self.row_weights), 0.).curvature())
+            }
         };
         candidates.push(f64::INFINITY);
         let losses = |train: &[f64], valid: &[f64]| {
@@ -209,13 +218,28 @@ impl<T: Number> PenalizedFit<'_, T> {
             found.iter().rev().map(|w| self.problem(&valid, 0.).loss_of(w)).collect()
         };
         let lambda = penalty.resolve(plain, held_out, self.row_weights, &candidates, losses)?;
-        let solution = self.problem(&weights, lambda).solve(None);
+        let (name, weights, end) = self.solve(penalty, lambda);
+        Weighted::with_loss_on(held_out, &name, weights, &self.criterion, end)
+    }
+
+    /// The fit of all slots of a file, of which `slots` take part, with a fixed penalty.
+    pub(crate) fn fit_on_disk(&self, file: &HeldOutFile, slots: &[usize], lambda: f64) -> Result<Weighted> {
+        let (name, found, end) = self.solve(Penalty::Fixed(lambda), lambda);
+        let mut weights = vec![0.; file.slots()];
+        slots.iter().zip(found).for_each(|(slot, weight)| weights[*slot] = weight);
+        Weighted::with_loss_on_disk(file, &name, weights, &self.criterion, end)
+    }
+
+    /// The name, the weights and the end of the search with the factor of the penalty.
+    fn solve(&self, penalty: Penalty, lambda: f64) -> (String, Vec<f64>, (usize, Option<f64>)) {
+        let [plain, penalized] = self.names;
+        let solution = self.problem(&self.cell_weights(self.row_weights), lambda).solve(None);
         let name = match penalty == Penalty::default() {
             true => plain.to_string(),
             false => format!("{penalized} (λ = {lambda:.2e})"),
         };
         let end = (solution.steps, self.means.partial.is_none().then_some(solution.gap));
-        Weighted::with_loss_on(held_out, &name, solution.weights, &self.criterion, end)
+        (name, solution.weights, end)
     }
 
     fn problem<'b>(&'b self, weights: &'b [f64], penalty: f64) -> SimplexProblem<'b, T> {

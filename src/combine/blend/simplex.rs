@@ -91,8 +91,8 @@ impl<T: Number> SimplexProblem<'_, T> {
         wide(|| {
             let sums = self.means.of(&equal);
             let of = |s: usize| {
-                let predicted = self.matrix().slot(s).iter().zip(&sums).enumerate();
-                predicted.map(|(i, (a, m))| (*a).into().powi(2) * self.second_derivative(i, *m)).sum::<f64>()
+                let predicted = self.matrix().slot(s).zip(&sums).enumerate();
+                predicted.map(|(i, (a, m))| a.powi(2) * self.second_derivative(i, *m)).sum::<f64>()
             };
             let each: Vec<f64> = (0..slots).into_par_iter().map(of).collect();
             each.iter().sum::<f64>() / slots as f64
@@ -324,26 +324,35 @@ impl<T: Number> SimplexProblem<'_, T> {
         let second = |i: usize| self.second_derivative(i, point.sums[i]);
         let Some(partial) = &self.means.partial else { return self.matrix().gram(set, second) };
         let totals = partial.there.weighted_sum(weights);
-        let mut centred = vec![T::zero(); set.len() * point.sums.len()];
-        let slots = centred.par_chunks_exact_mut(point.sums.len().max(1)).zip(set);
-        slots.for_each(|(centred, slot)| {
-            let (values, there) = (self.matrix().slot(*slot), partial.there.slot(*slot));
-            for (i, (to, x)) in centred.iter_mut().zip(values).enumerate() {
-                let row = i / partial.width;
-                if there[row] > 0. && totals[row] > 0. {
-                    *to = T::from_f64((*x).into() - point.sums[i]);
-                }
-            }
-        });
         let all: Vec<usize> = (0..set.len()).collect();
-        SlotMatrix::new(&centred, point.sums.len()).gram(&all, |i| {
-            let total = totals[i / partial.width];
-            if total > 0. {
-                second(i) / (total * total)
-            } else {
-                0.
-            }
-        })
+        let mut full = vec![0.; set.len() * set.len()];
+        for (block, there) in self.matrix().blocks().iter().zip(partial.there.blocks()) {
+            let (from, cells) = (block.from(), block.cells());
+            let first = from / partial.width;
+            let mut centred = vec![T::zero(); set.len() * cells];
+            let slots = centred.par_chunks_exact_mut(cells.max(1)).zip(set);
+            slots.for_each(|(centred, slot)| {
+                let (values, there) = (block.slot(*slot), there.slot(*slot));
+                for (i, (to, x)) in centred.iter_mut().zip(values).enumerate() {
+                    let row = i / partial.width;
+                    if there[row] > 0. && totals[first + row] > 0. {
+                        *to = T::from_f64((*x).into() - point.sums[from + i]);
+                    }
+                }
+            });
+            block.release();
+            there.release();
+            let of_block = SlotMatrix::new(&centred, cells).gram(&all, |i| {
+                let total = totals[first + i / partial.width];
+                if total > 0. {
+                    second(from + i) / (total * total)
+                } else {
+                    0.
+                }
+            });
+            full.iter_mut().zip(of_block).for_each(|(sum, x)| *sum += x);
+        }
+        full
     }
 
     /// Goes towards `target`, halving the step until the sum decreases enough (Armijo).
@@ -399,7 +408,7 @@ impl<T: Number> SimplexProblem<'_, T> {
         if let CellLoss::Log = self.loss {
             let sums = self.means.of(&chosen);
             for i in (0..sums.len()).filter(|i| sums[*i] < 1e-3 * at_equal.sums[*i]) {
-                let negated: Vec<f64> = order.iter().map(|s| -self.matrix().slot(*s)[i].into()).collect();
+                let negated: Vec<f64> = order.iter().map(|s| -self.matrix().at(*s, i)).collect();
                 chosen[order[argmin(&negated)]] = 1.;
             }
         }

@@ -4,15 +4,19 @@ use crate::{
         blend::{
             known::fit_known,
             means::Means,
+            on_disk::{known_slots, Scratch},
             penalty::{penalized, PenalizedFit},
             simplex::CellLoss,
         },
+        fit_loaded,
         held_out_table::HeldOutTable,
+        on_disk::FileRows,
         Combiner, Penalty, Weighted,
     },
+    data::Task,
     metrics::{RowLoss, Truth, NLL_EPSILON},
     threads::wide,
-    Error, HeldOut, Result,
+    Error, HeldOut, HeldOutFile, Result,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -74,7 +78,7 @@ impl Combiner for SimplexLogLoss {
             let table = HeldOutTable::of(held_out)?;
             let probabilities = true_class_probabilities(&table)?;
             let fit = PenalizedFit {
-                names: ["simplex-log-loss", "shrunk-log-loss"],
+                names: NAMES,
                 means: Means::of_table(&table, &probabilities, 1),
                 loss: CellLoss::Log,
                 criterion: RowLoss::LogLoss,
@@ -85,6 +89,37 @@ impl Combiner for SimplexLogLoss {
             fit.fit(held_out, self.penalty)
         })
     }
+
+    fn fit_on_disk(&self, held_out: &HeldOutFile) -> Result<Weighted> {
+        self.penalty.check()?;
+        let Some(lambda) = self.penalty.fixed() else { return fit_loaded(self, held_out) };
+        if let Task::Regression { .. } = held_out.task() {
+            return Err(for_classes());
+        }
+        let slots = known_slots(held_out);
+        let (rows, floor) = (FileRows::of(held_out)?, NLL_EPSILON as f32);
+        let probabilities = Scratch::of_true_classes(held_out, &slots, floor)?;
+        let there = Scratch::of_coverage(held_out, &slots, probabilities.chunks_a_block())?;
+        let means =
+            Means::covered(probabilities.matrix()?, there.as_ref().map(Scratch::matrix).transpose()?, 1);
+        let fit = PenalizedFit {
+            names: NAMES,
+            means,
+            loss: CellLoss::Log,
+            criterion: RowLoss::LogLoss,
+            row_weights: &rows.weights,
+            width: 1,
+            share: 1.,
+        };
+        fit.fit_on_disk(held_out, &slots, lambda)
+    }
+}
+
+const NAMES: [&str; 2] = ["simplex-log-loss", "shrunk-log-loss"];
+
+fn for_classes() -> Error {
+    let must = "classification (simplex-log-loss is a combiner for classes)";
+    Error::invalid("the task", must, "regression")
 }
 
 /// The probability of the true class by each slot for each row, at least [`NLL_EPSILON`], `(S, R)`; 0 where a
@@ -92,8 +127,7 @@ impl Combiner for SimplexLogLoss {
 pub(crate) fn true_class_probabilities(table: &HeldOutTable) -> Result<Vec<f32>> {
     let (slots, rows, classes) = table.dims();
     let Truth::Classes(ids) = &table.truth else {
-        let must = "classification (simplex-log-loss is a combiner for classes)";
-        return Err(Error::invalid("the task", must, "regression"));
+        return Err(for_classes());
     };
     table.with(|all: &[f32]| {
         wide(|| {

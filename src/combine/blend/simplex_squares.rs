@@ -3,16 +3,20 @@ use crate::{
     combine::{
         blend::{
             known::fit_known,
+            matrix::SlotMatrix,
             means::Means,
+            on_disk::{factor, file_matrix, known_slots, residual_products, Scratch},
             penalty::{penalized, PenalizedFit},
             simplex::CellLoss,
         },
+        fit_loaded,
         held_out_table::{with_predictions, HeldOutTable, Number},
+        on_disk::FileRows,
         Combiner, Penalty, Weighted,
     },
     data::Task,
     metrics::{RowLoss, Truth},
-    HeldOut, Result,
+    HeldOut, HeldOutFile, Result,
 };
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +79,54 @@ impl Combiner for SimplexSquares {
             with_predictions!(table, |all| self.fit_table(held_out, &table, all))?
         })
     }
+
+    fn fit_on_disk(&self, held_out: &HeldOutFile) -> Result<Weighted> {
+        self.penalty.check()?;
+        let Some(lambda) = self.penalty.fixed() else { return fit_loaded(self, held_out) };
+        match (held_out.is_partial(), held_out.is_wide()) {
+            (false, _) => fit_products(held_out, lambda),
+            (true, false) => fit_partial::<f32>(held_out, lambda),
+            (true, true) => fit_partial::<f64>(held_out, lambda),
+        }
+    }
+}
+
+const NAMES: [&str; 2] = ["simplex-squares", "shrunk-squares"];
+
+/// Fits weights to a file without missing predictions. The squared error depends on the rows only through the products of the
+/// members' residuals, so it is that of a table of at most `S` cells with the same products.
+fn fit_products(file: &HeldOutFile, lambda: f64) -> Result<Weighted> {
+    let slots: Vec<usize> = (0..file.slots()).collect();
+    let (table, cells) = factor(residual_products(file)?, slots.len());
+    let fit = PenalizedFit {
+        names: NAMES,
+        means: Means::covered(SlotMatrix::new(&table, cells), None, 1),
+        loss: CellLoss::Squares(&vec![0.; cells]),
+        criterion: squares_for(file.task()),
+        row_weights: &vec![1.; cells],
+        width: 1,
+        share: 1.,
+    };
+    fit.fit_on_disk(file, &slots, lambda)
+}
+
+/// Fits weights to a file with missing predictions, in passes over all of it.
+fn fit_partial<T: Number>(file: &HeldOutFile, lambda: f64) -> Result<Weighted> {
+    let (slots, width) = (known_slots(file), file.task().width());
+    let rows = FileRows::of(file)?;
+    let (targets, share) = targets_of_cells(&rows.truth, width);
+    let there = Scratch::of_coverage(file, &slots, 1)?;
+    let matrix = file_matrix::<T>(file, &slots)?;
+    let fit = PenalizedFit {
+        names: NAMES,
+        means: Means::covered(matrix, there.as_ref().map(Scratch::matrix).transpose()?, width),
+        loss: CellLoss::Squares(&targets),
+        criterion: squares_for(file.task()),
+        row_weights: &rows.weights,
+        width,
+        share,
+    };
+    fit.fit_on_disk(file, &slots, lambda)
 }
 
 impl SimplexSquares {
@@ -82,7 +134,7 @@ impl SimplexSquares {
         let (_, _, width) = table.dims();
         let (targets, share) = cell_targets(table);
         let fit = PenalizedFit {
-            names: ["simplex-squares", "shrunk-squares"],
+            names: NAMES,
             means: Means::of_table(table, all, width),
             loss: CellLoss::Squares(&targets),
             criterion: squares_for(table.task),
@@ -104,11 +156,15 @@ pub(crate) fn squares_for(task: Task) -> RowLoss {
 
 /// The target of each cell, `(R, C)`, and the share of its row's loss that each cell has.
 pub(crate) fn cell_targets(table: &HeldOutTable) -> (Vec<f64>, f64) {
-    let (_, rows, width) = table.dims();
-    match &table.truth {
+    targets_of_cells(&table.truth, table.dims().2)
+}
+
+/// The same for `width` cells of each row.
+pub(crate) fn targets_of_cells(truth: &Truth, width: usize) -> (Vec<f64>, f64) {
+    match truth {
         Truth::Values(values) => (values.clone(), 1. / width as f64),
         Truth::Classes(ids) => {
-            let mut targets = vec![0.; rows * width];
+            let mut targets = vec![0.; ids.len() * width];
             targets.chunks_exact_mut(width).zip(ids).for_each(|(row, id)| {
                 if let Some(y) = row.get_mut(*id as usize) {
                     *y = 1.;

@@ -9,7 +9,7 @@ use crate::{
     data::Task,
     metrics::Criterion,
     predictions::Predictions,
-    Error, HeldOut, Result,
+    Error, HeldOut, HeldOutFile, Result,
 };
 use candle_core::{Result as CandleResult, Tensor, D};
 use serde::{Deserialize, Serialize};
@@ -103,6 +103,25 @@ impl Weighted {
     ) -> Result<Self> {
         let mut fitted = Self::found(combiner, held_out, weights, None);
         let objective = held_out.loss_of(&fitted, criterion)?;
+        fitted.fit = Some(Fit { objective, iterations, gap });
+        Ok(fitted)
+    }
+
+    /// The weights that a combiner has found on held-out predictions on disk, with their loss by `criterion`.
+    pub(crate) fn with_loss_on_disk(
+        file: &HeldOutFile,
+        combiner: &str,
+        weights: Vec<f64>,
+        criterion: &dyn Criterion,
+        (iterations, gap): (usize, Option<f64>),
+    ) -> Result<Self> {
+        let mut fitted = Self::found(combiner, &file.without_rows()?, weights, None);
+        let used = fitted.used();
+        // Where nothing is missing, the other slots need not be read.
+        let objective = match file.is_partial() || used.is_empty() {
+            true => file.loss_of(&fitted, &(0..file.slots()).collect::<Vec<_>>(), criterion)?,
+            false => file.loss_of(&fitted.pruned(), &used, criterion)?,
+        };
         fitted.fit = Some(Fit { objective, iterations, gap });
         Ok(fitted)
     }

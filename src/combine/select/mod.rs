@@ -4,6 +4,8 @@ mod any_criterion;
 mod error_rate;
 mod greedy;
 mod log_loss;
+#[cfg(feature = "learned")]
+mod on_disk;
 mod panels;
 mod partial_mean;
 mod squared_error;
@@ -14,6 +16,8 @@ pub use greedy::SelectionPath;
 
 use greedy::GreedySelection;
 
+#[cfg(feature = "learned")]
+use crate::{combine::fit_loaded, HeldOutFile};
 use crate::{
     combine::{
         held_out_table::{Coverage, HeldOutTable, Number},
@@ -154,34 +158,37 @@ impl EnsembleSelection {
         self.paths_of(held_out, &HeldOutTable::of(held_out)?)
     }
 
+    /// Checks that some path has a member.
+    fn check_paths(&self, paths: &[SelectionPath]) -> Result<()> {
+        if paths.iter().any(|path| path.best() > 0) {
+            return Ok(());
+        }
+        Err(match self.budget {
+            Some(budget) => Error::invalid("the budget", "enough for a member with a finite loss", budget),
+            None => Error::invalid("the criterion", "a number for some member", "NaN or infinite for all"),
+        })
+    }
+
     fn paths_of(&self, held_out: &HeldOut, table: &HeldOutTable) -> Result<Vec<SelectionPath>> {
         self.check()?;
         let criterion = self.criterion_for(table.task);
         if let Some(loss) = criterion.by_row() {
             loss.check(&table.truth)?;
         }
+        let of = (held_out.costs(), held_out.seed());
         let f64s = held_out.predictions().values().dtype() == DType::F64;
         let paths = match table.task {
             Task::Classification { .. } if !f64s => {
-                table.with(|all: &[f32]| self.run(held_out, table, all, &*criterion, class_scorer))
+                table.with(|all: &[f32]| self.run(of, scorer_of(class_scorer, table, all, &*criterion)))
             }
             Task::Classification { .. } => {
-                table.with(|all: &[f64]| self.run(held_out, table, all, &*criterion, class_scorer))
+                table.with(|all: &[f64]| self.run(of, scorer_of(class_scorer, table, all, &*criterion)))
             }
             Task::Regression { .. } => {
-                table.with(|all: &[f64]| self.run(held_out, table, all, &*criterion, value_scorer))
+                table.with(|all: &[f64]| self.run(of, scorer_of(value_scorer, table, all, &*criterion)))
             }
         }??;
-        if paths.iter().all(|path| path.best() == 0) {
-            return Err(match self.budget {
-                Some(budget) => {
-                    Error::invalid("the budget", "enough for a member with a finite loss", budget)
-                }
-                None => {
-                    Error::invalid("the criterion", "a number for some member", "NaN or infinite for all")
-                }
-            });
-        }
+        self.check_paths(&paths)?;
         Ok(paths)
     }
 
@@ -208,21 +215,18 @@ impl EnsembleSelection {
         self.criterion.clone().unwrap_or_else(|| Arc::new(RowLoss::loss_for(task)))
     }
 
-    /// Runs one selection for each bag.
-    fn run<'a, T: Number>(
+    /// Runs one selection for each bag, of slots with these costs. `scorer` makes a scorer of the slots of a bag.
+    fn run<'a>(
         &self,
-        held_out: &HeldOut,
-        table: &'a HeldOutTable,
-        all: &'a [T],
-        criterion: &'a dyn Criterion,
-        scorer: NewScorer<'a, T>,
+        (costs, seed): (&[f64], Seed),
+        scorer: impl Fn(Vec<usize>) -> Result<Box<dyn Scorer + 'a>>,
     ) -> Result<Vec<SelectionPath>> {
-        let mut costs = held_out.costs().to_vec();
+        let mut costs = costs.to_vec();
         let mut budget = self.budget.unwrap_or(f64::INFINITY);
         let mut paths = vec![];
-        let seed = self.seed.unwrap_or_else(|| held_out.seed().child(NAME));
+        let seed = self.seed.unwrap_or_else(|| seed.child(NAME));
         for slots in self.bag_slots(costs.len(), seed) {
-            let candidates = Candidates::new(table, all, slots.clone());
+            let mut scorer = scorer(slots.clone())?;
             let selection = GreedySelection {
                 start: self.start,
                 steps: self.steps,
@@ -230,7 +234,7 @@ impl EnsembleSelection {
                 budget,
                 costs: slots.iter().map(|slot| costs[*slot]).collect(),
             };
-            let mut path = selection.run(&mut *scorer(candidates, &table.truth, criterion))?;
+            let mut path = selection.run(&mut *scorer)?;
             path.order.iter_mut().for_each(|slot| *slot = slots[*slot]);
             for slot in &path.order[..path.best()] {
                 budget -= std::mem::replace(&mut costs[*slot], 0.);
@@ -261,16 +265,33 @@ impl Combiner for EnsembleSelection {
     fn fit(&self, held_out: &HeldOut) -> Result<Weighted> {
         let table = HeldOutTable::of(held_out)?;
         let paths = self.paths_of(held_out, &table)?;
-        let mut weights = vec![0.; held_out.predictions().slots()];
-        let found: Vec<_> = paths.iter().filter(|path| path.best() > 0).collect();
-        for path in &found {
-            let chosen = &path.order[..path.best()];
-            chosen.iter().for_each(|slot| weights[*slot] += 1. / (chosen.len() * found.len()) as f64);
-        }
-        let iterations = paths.iter().map(|path| path.order.len()).sum();
+        let (weights, end) = weights_of(&paths, held_out.predictions().slots());
         let criterion = self.criterion_for(table.task);
-        Weighted::with_loss_on(&held_out.rows_with_weight()?, NAME, weights, &*criterion, (iterations, None))
+        Weighted::with_loss_on(&held_out.rows_with_weight()?, NAME, weights, &*criterion, end)
     }
+
+    #[cfg(feature = "learned")]
+    fn fit_on_disk(&self, held_out: &HeldOutFile) -> Result<Weighted> {
+        self.check()?;
+        let criterion = self.criterion_for(held_out.task());
+        let Some(loss) = criterion.by_row() else { return fit_loaded(self, held_out) };
+        let of = (held_out.costs(), held_out.seed());
+        let paths = on_disk::with_scorers(held_out, loss, |scorer| self.run(of, scorer))?;
+        self.check_paths(&paths)?;
+        let (weights, end) = weights_of(&paths, held_out.slots());
+        Weighted::with_loss_on_disk(held_out, NAME, weights, &*criterion, end)
+    }
+}
+
+/// The mean over the paths of the share of each slot at their best, and the number of steps.
+fn weights_of(paths: &[SelectionPath], slots: usize) -> (Vec<f64>, (usize, Option<f64>)) {
+    let mut weights = vec![0.; slots];
+    let found: Vec<_> = paths.iter().filter(|path| path.best() > 0).collect();
+    for path in &found {
+        let chosen = &path.order[..path.best()];
+        chosen.iter().for_each(|slot| weights[*slot] += 1. / (chosen.len() * found.len()) as f64);
+    }
+    (weights, (paths.iter().map(|path| path.order.len()).sum(), None))
 }
 
 /// The loss of the equal-weight mean of the first slot of an order, of the first two, and so on.
@@ -363,6 +384,16 @@ trait Scorer {
 }
 
 type NewScorer<'a, T> = fn(Candidates<'a, T>, &'a Truth, &'a dyn Criterion) -> Box<dyn Scorer + 'a>;
+
+/// What makes a scorer of some slots of a table.
+fn scorer_of<'a, T: Number>(
+    new: NewScorer<'a, T>,
+    table: &'a HeldOutTable,
+    all: &'a [T],
+    criterion: &'a dyn Criterion,
+) -> impl Fn(Vec<usize>) -> Result<Box<dyn Scorer + 'a>> {
+    move |slots| Ok(new(Candidates::new(table, all, slots), &table.truth, criterion))
+}
 
 fn class_scorer<'a, T: Number>(
     candidates: Candidates<'a, T>,

@@ -14,13 +14,69 @@ pub(crate) struct SquaredError<'a, T: Number> {
     candidates: Candidates<'a, T>,
     /// The targets, `(R, C)`; `None` when the candidates are residuals already.
     truth: Option<Vec<f64>>,
-    diagonal: Vec<f64>,
     rows: Vec<Option<Vec<f64>>>,
+    sums: Sums,
+}
+
+/// The loss as a function of the counts.
+struct Sums {
+    diagonal: Vec<f64>,
     /// `Σ_s n_s E_st` for each `t`.
     with_sum: Vec<f64>,
     /// `Σ_st n_s n_t E_st`.
     of_sum: f64,
     count: usize,
+}
+
+impl Sums {
+    /// Those of no members, with this diagonal of `E`.
+    fn new(diagonal: Vec<f64>) -> Self {
+        Self { with_sum: vec![0.; diagonal.len()], diagonal, of_sum: 0., count: 0 }
+    }
+
+    fn losses_with_each(&self) -> Vec<f64> {
+        let count = (self.count + 1) as f64;
+        let own = self.with_sum.iter().zip(&self.diagonal);
+        own.map(|(d, e)| ((self.of_sum + 2. * d + e) / (count * count)).max(0.)).collect()
+    }
+
+    /// Adds a member, whose row of `E` this is.
+    fn add(&mut self, slot: usize, row: &[f64]) {
+        self.of_sum += 2. * self.with_sum[slot] + self.diagonal[slot];
+        self.with_sum.iter_mut().zip(row).for_each(|(sum, e)| *sum += e);
+        self.count += 1;
+    }
+}
+
+/// The same with products that are known, `E` of all slots.
+#[cfg(feature = "learned")]
+pub(crate) struct Products<'a> {
+    products: &'a [f64],
+    all: usize,
+    slots: Vec<usize>,
+    sums: Sums,
+}
+
+#[cfg(feature = "learned")]
+impl<'a> Products<'a> {
+    /// A scorer of these slots of `all`.
+    pub(crate) fn new(products: &'a [f64], all: usize, slots: Vec<usize>) -> Self {
+        let sums = Sums::new(slots.iter().map(|slot| products[slot * all + slot]).collect());
+        Self { products, all, slots, sums }
+    }
+}
+
+#[cfg(feature = "learned")]
+impl Scorer for Products<'_> {
+    fn losses_with_each(&mut self) -> Result<Vec<f64>> {
+        Ok(self.sums.losses_with_each())
+    }
+
+    fn add(&mut self, slot: usize) {
+        let row = &self.products[self.slots[slot] * self.all..][..self.all];
+        let row: Vec<f64> = self.slots.iter().map(|other| row[*other]).collect();
+        self.sums.add(slot, &row);
+    }
 }
 
 impl<'a, T: Number> SquaredError<'a, T> {
@@ -45,15 +101,7 @@ impl<'a, T: Number> SquaredError<'a, T> {
             (0..of.rows).map(row).sum()
         };
         let diagonal = wide(|| (0..slots).into_par_iter().map(square).collect());
-        Self {
-            candidates,
-            truth,
-            diagonal,
-            rows: vec![None; slots],
-            with_sum: vec![0.; slots],
-            of_sum: 0.,
-            count: 0,
-        }
+        Self { candidates, truth, rows: vec![None; slots], sums: Sums::new(diagonal) }
     }
 
     /// Row `slot` of `E`.
@@ -115,20 +163,16 @@ impl<'a> SquaredError<'a, f64> {
 
 impl<T: Number> Scorer for SquaredError<'_, T> {
     fn losses_with_each(&mut self) -> Result<Vec<f64>> {
-        let count = (self.count + 1) as f64;
-        let own = self.with_sum.iter().zip(&self.diagonal);
-        Ok(own.map(|(d, e)| ((self.of_sum + 2. * d + e) / (count * count)).max(0.)).collect())
+        Ok(self.sums.losses_with_each())
     }
 
     fn add(&mut self, slot: usize) {
-        self.of_sum += 2. * self.with_sum[slot] + self.diagonal[slot];
         let row = match self.rows[slot].take() {
             Some(row) => row,
             None => self.row(slot),
         };
-        self.with_sum.iter_mut().zip(&row).for_each(|(sum, e)| *sum += e);
+        self.sums.add(slot, &row);
         self.rows[slot] = Some(row);
-        self.count += 1;
     }
 }
 

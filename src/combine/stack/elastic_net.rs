@@ -5,10 +5,11 @@ use crate::{
             centred::Centred,
             moments::{decomposed, unsolvable},
             penalty::{choose_penalty, PenaltyChoice},
-            AffineModel, MetaDataset, MetaLearner,
+            AffineModel, MetaDataset, MetaLearner, MetaMoments,
         },
         Fit,
     },
+    data::Task,
     threads::wide,
     Error, Result,
 };
@@ -149,11 +150,8 @@ impl MetaLearner for ElasticNet {
     type Model = AffineModel;
 
     fn fit(&self, dataset: &MetaDataset<'_>) -> Result<AffineModel> {
+        self.check()?;
         let rho = self.l1_ratio;
-        self.penalty.check("the elastic net's penalty λ")?;
-        if !(0. ..=1.).contains(&rho) {
-            return Err(Error::invalid("the elastic net's L1 share ρ", "from 0 to 1", rho));
-        }
         let candidates = |rows: &Centred| {
             let largest = rows.largest_covariance() / rho.max(1e-3);
             let candidate = |i: i32| largest * 10f64.powf(-3. * f64::from(i) / f64::from(CANDIDATES - 1));
@@ -166,11 +164,33 @@ impl MetaLearner for ElasticNet {
                 Ok(fold.error(&coefficients, &rest.intercepts(&coefficients)))
             }))
         })?;
-        let (coefficients, gap, sweeps) = CompressedTable::of(&rows)?.solve(lambda, rho, FINAL)?;
+        self.solve(&rows, lambda, dataset.task())
+    }
+
+    fn fit_moments(&self, moments: &mut dyn FnMut() -> Result<MetaMoments>) -> Result<Option<AffineModel>> {
+        self.check()?;
+        let Some(lambda) = self.penalty.fixed() else { return Ok(None) };
+        let moments = moments()?;
+        self.solve(moments.centred(), lambda, moments.task()).map(Some)
+    }
+}
+
+impl ElasticNet {
+    fn check(&self) -> Result<()> {
+        self.penalty.check("the elastic net's penalty λ")?;
+        match (0. ..=1.).contains(&self.l1_ratio) {
+            true => Ok(()),
+            false => Err(Error::invalid("the elastic net's L1 share ρ", "from 0 to 1", self.l1_ratio)),
+        }
+    }
+
+    fn solve(&self, rows: &Centred, lambda: f64, task: Task) -> Result<AffineModel> {
+        let rho = self.l1_ratio;
+        let (coefficients, gap, sweeps) = CompressedTable::of(rows)?.solve(lambda, rho, FINAL)?;
         let norm = coefficients.fold(0., |sum, b| sum + rho * b.abs() + (1. - rho) / 2. * b * b);
         let objective = rows.error(&coefficients) / 2. + lambda * norm;
         let fit = Fit { objective, iterations: sweeps as usize, gap: Some(gap) };
         let intercepts = rows.intercepts(&coefficients);
-        Ok(AffineModel::new("elastic-net", dataset.task(), lambda, (coefficients, intercepts), fit))
+        Ok(AffineModel::new("elastic-net", task, lambda, (coefficients, intercepts), fit))
     }
 }

@@ -1,5 +1,12 @@
 //! The traits of meta-learners.
-use crate::{combine::Fit, data::Task, HeldOut, Result, Rows, Seed};
+use crate::{
+    combine::{
+        stack::{centred::Centred, moments::Moments},
+        Fit,
+    },
+    data::Task,
+    HeldOut, Result, Rows, Seed,
+};
 use candle_core::{Result as CandleResult, Tensor};
 use std::fmt::Debug;
 
@@ -66,6 +73,32 @@ impl<'a> MetaDataset<'a> {
     }
 }
 
+/// The means and covariances of meta-features and targets, weighted by the rows: all that least squares depends on.
+///
+/// They are added up chunk by chunk where the predictions do not fit in memory
+/// ([`Combiner::fit_on_disk`](crate::combine::Combiner::fit_on_disk)).
+#[derive(Debug)]
+pub struct MetaMoments {
+    centred: Centred,
+    task: Task,
+}
+
+impl MetaMoments {
+    pub(crate) fn new(moments: &Moments, task: Task) -> Self {
+        Self { centred: Centred::Moments(moments.centred()), task }
+    }
+
+    /// The task. Its width is the number of columns that the model must predict.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
+    pub(super) fn centred(&self) -> &Centred {
+        &self.centred
+    }
+}
+
 /// A meta-learner: it is fitted on meta-features and targets, and gives a [`MetaModel`]. A
 /// [`Stack`](crate::combine::stack::Stack) makes a combiner of it.
 ///
@@ -112,6 +145,18 @@ pub trait MetaLearner: Debug {
     /// # Errors
     /// When a parameter is out of range, or the rows do not determine a model.
     fn fit(&self, dataset: &MetaDataset<'_>) -> Result<Self::Model>;
+
+    /// Fits the model on the means and covariances of the rows alone, if that is all that it depends on; `None` otherwise,
+    /// which is the default. The meta-learners of this crate that are least squares with a fixed penalty, or without one, do
+    /// it, so a stack of them can be fitted on predictions that do not fit in memory. `moments` makes the moments, which takes
+    /// a pass over the predictions.
+    ///
+    /// # Errors
+    /// That of `moments`; as [`fit`](Self::fit).
+    fn fit_moments(&self, moments: &mut dyn FnMut() -> Result<MetaMoments>) -> Result<Option<Self::Model>> {
+        let _ = moments;
+        Ok(None)
+    }
 }
 
 /// A fitted meta-learner: `(B, F) -> (B, C)`.

@@ -1,9 +1,13 @@
 //! Linear regression by least squares.
 use crate::{
     combine::{
-        stack::{centred::RowSet, AffineModel, MetaDataset, MetaLearner},
+        stack::{
+            centred::{Centred, RowSet},
+            AffineModel, MetaDataset, MetaLearner, MetaMoments,
+        },
         Fit,
     },
+    data::Task,
     Result,
 };
 use serde::{Deserialize, Serialize};
@@ -52,10 +56,18 @@ impl MetaLearner for Linear {
     type Model = AffineModel;
 
     fn fit(&self, dataset: &MetaDataset<'_>) -> Result<AffineModel> {
-        let rows = RowSet::of_all_rows(dataset)?.centred();
-        let coefficients = rows.least_squares()?;
-        let fit = Fit { objective: rows.error(&coefficients), iterations: 1, gap: None };
-        let intercepts = rows.intercepts(&coefficients);
-        Ok(AffineModel::new("linear", dataset.task(), 0., (coefficients, intercepts), fit))
+        least_squares(&RowSet::of_all_rows(dataset)?.centred(), dataset.task())
     }
+
+    fn fit_moments(&self, moments: &mut dyn FnMut() -> Result<MetaMoments>) -> Result<Option<AffineModel>> {
+        let moments = moments()?;
+        least_squares(moments.centred(), moments.task()).map(Some)
+    }
+}
+
+fn least_squares(rows: &Centred, task: Task) -> Result<AffineModel> {
+    let coefficients = rows.least_squares()?;
+    let fit = Fit { objective: rows.error(&coefficients), iterations: 1, gap: None };
+    let intercepts = rows.intercepts(&coefficients);
+    Ok(AffineModel::new("linear", task, 0., (coefficients, intercepts), fit))
 }

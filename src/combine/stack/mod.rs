@@ -18,6 +18,7 @@ mod logistic;
 mod moments;
 mod multi_layer;
 mod neural_network;
+mod on_disk;
 mod penalty;
 mod ridge;
 mod tweedie;
@@ -25,7 +26,7 @@ mod tweedie;
 pub use affine::AffineModel;
 pub use elastic_net::ElasticNet;
 pub use features::MetaFeatures;
-pub use learner::{MetaDataset, MetaLearner, MetaModel};
+pub use learner::{MetaDataset, MetaLearner, MetaModel, MetaMoments};
 pub use linear::Linear;
 pub use linear_regression::LinearRegression;
 pub use linfa_models::{ByLabel, ByValue, Linfa, LinfaModel, LinfaOutput, LinfaTarget, OneVsRest};
@@ -36,10 +37,12 @@ pub use ridge::Ridge;
 pub use tweedie::{Link, Tweedie, TweedieModel};
 
 use crate::{
-    combine::{check_fitted_on, joint_normal::JointNormal, Combiner, Fit, FittedCombiner, FittedOn},
+    combine::{
+        check_fitted_on, fit_loaded, joint_normal::JointNormal, Combiner, Fit, FittedCombiner, FittedOn,
+    },
     data::Task,
     predictions::Predictions,
-    Error, HeldOut, Result,
+    Error, HeldOut, HeldOutFile, Result,
 };
 use candle_core::{Result as CandleResult, Tensor};
 use features::{append_inputs, slot_features};
@@ -190,6 +193,14 @@ impl<M: MetaLearner> Combiner for Stack<M> {
         let model = self.learner.fit(&MetaDataset::new(features, held_out))?;
         let (names, on) = (held_out.names().to_vec(), FittedOn::new(held_out));
         Ok(FittedStack { features: self.features, names, on, inputs, joint, model })
+    }
+
+    fn fit_on_disk(&self, held_out: &HeldOutFile) -> Result<Self::Fitted> {
+        self.features.check(held_out.task())?;
+        match self.pass_through {
+            true => fit_loaded(self, held_out),
+            false => on_disk::fit(self, held_out),
+        }
     }
 
     fn needs_inputs(&self) -> bool {

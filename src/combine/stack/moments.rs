@@ -44,6 +44,24 @@ impl Moments {
         }
     }
 
+    /// The moments of all rows about the origin of others, or about their own means.
+    pub(crate) fn of_all(dataset: &MetaDataset<'_>, others: Option<&Self>) -> Result<Self> {
+        let all: Rows = (0..dataset.features().dim(0)? as u32).collect();
+        let (targets, weights) = (dataset.target_columns()?, dataset.weights()?);
+        let (groups, origin) = (std::slice::from_ref(&all), others.map(|others| &others.origin));
+        let moments = match dataset.features().dtype() {
+            DType::F64 => moments_about::<f64>(dataset, groups, &targets, &weights, origin)?,
+            _ => moments_about::<f32>(dataset, groups, &targets, &weights, origin)?,
+        };
+        moments.into_iter().next().ok_or_else(no_rows)
+    }
+
+    /// The bytes that the moments of so many features and targets take, with partial sums and a decomposition.
+    pub(crate) fn bytes(features: usize, targets: usize) -> usize {
+        let side = features.saturating_add(targets).saturating_add(1);
+        side.saturating_mul(side).saturating_mul(8 * (PARTS + 4))
+    }
+
     /// The means and the covariance of the features over some rows, without targets and with equal weights.
     pub(crate) fn covariance(dataset: &MetaDataset<'_>, rows: &Rows) -> Result<(Array1<f64>, Array2<f64>)> {
         let centred = |moments: Vec<Self>| {
@@ -111,10 +129,20 @@ fn moments_of<T: Number>(
     targets: &[Vec<f64>],
     weights: &[f64],
 ) -> Result<Vec<Moments>> {
+    moments_about::<T>(dataset, groups, targets, weights, None)
+}
+
+fn moments_about<T: Number>(
+    dataset: &MetaDataset<'_>,
+    groups: &[Rows],
+    targets: &[Vec<f64>],
+    weights: &[f64],
+    origin: Option<&Array1<f64>>,
+) -> Result<Vec<Moments>> {
     let width = dataset.features().dim(1)?;
     let moments = cpu::with_slice(dataset.features(), |x: &[T]| {
         let table = Table { x, width, targets, weights };
-        let origin = table.means();
+        let origin = origin.cloned().unwrap_or_else(|| table.means());
         let of_group = |group: &Rows| Moments {
             table: table.products(group, &origin),
             origin: origin.clone(),
@@ -181,8 +209,8 @@ pub(crate) struct CentredMoments {
     pub(crate) cross: Array2<f64>,
     /// The variance of each target.
     pub(crate) target_variances: Vec<f64>,
-    means: Array1<f64>,
-    target_means: Array1<f64>,
+    pub(crate) means: Array1<f64>,
+    pub(crate) target_means: Array1<f64>,
     /// `Σ w`.
     pub(crate) total: f64,
 }

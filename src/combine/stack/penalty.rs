@@ -18,6 +18,14 @@ pub(crate) enum PenaltyChoice {
 }
 
 impl PenaltyChoice {
+    /// The penalty, if it is given.
+    pub(crate) fn fixed(self) -> Option<f64> {
+        match self {
+            Self::Fixed(penalty) => Some(penalty),
+            Self::CrossValidated { .. } => None,
+        }
+    }
+
     pub(crate) fn check(self, what: &str) -> Result<()> {
         match self {
             Self::Fixed(x) if !(x.is_finite() && x >= 0.) => {

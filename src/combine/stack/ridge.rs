@@ -4,10 +4,11 @@ use crate::{
         stack::{
             centred::Centred,
             penalty::{choose_penalty, PenaltyChoice},
-            AffineModel, MetaDataset, MetaLearner,
+            AffineModel, MetaDataset, MetaLearner, MetaMoments,
         },
         Fit,
     },
+    data::Task,
     Result,
 };
 
@@ -80,13 +81,24 @@ impl MetaLearner for Ridge {
             let (mut errors, total) = (rest.ridge_errors(fold)?, rest.total());
             Ok(Box::new(move |alpha| errors(alpha / total)))
         })?;
-        let coefficients = match alpha {
-            0. => rows.least_squares()?,
-            alpha => rows.ridge(alpha / rows.total())?,
-        };
-        let penalty = alpha / rows.total() * coefficients.mapv(|b| b * b).sum();
-        let fit = Fit { objective: rows.error(&coefficients) + penalty, iterations: 1, gap: None };
-        let intercepts = rows.intercepts(&coefficients);
-        Ok(AffineModel::new("ridge", dataset.task(), alpha, (coefficients, intercepts), fit))
+        ridge(&rows, alpha, dataset.task())
     }
+
+    fn fit_moments(&self, moments: &mut dyn FnMut() -> Result<MetaMoments>) -> Result<Option<AffineModel>> {
+        self.0.check("the ridge penalty")?;
+        let Some(alpha) = self.0.fixed() else { return Ok(None) };
+        let moments = moments()?;
+        ridge(moments.centred(), alpha, moments.task()).map(Some)
+    }
+}
+
+fn ridge(rows: &Centred, alpha: f64, task: Task) -> Result<AffineModel> {
+    let coefficients = match alpha {
+        0. => rows.least_squares()?,
+        alpha => rows.ridge(alpha / rows.total())?,
+    };
+    let penalty = alpha / rows.total() * coefficients.mapv(|b| b * b).sum();
+    let fit = Fit { objective: rows.error(&coefficients) + penalty, iterations: 1, gap: None };
+    let intercepts = rows.intercepts(&coefficients);
+    Ok(AffineModel::new("ridge", task, alpha, (coefficients, intercepts), fit))
 }

@@ -7,6 +7,8 @@ mod missing;
 #[cfg(feature = "learned")]
 pub(crate) mod missing_in_meta_learners;
 #[cfg(feature = "learned")]
+mod on_disk;
+#[cfg(feature = "learned")]
 pub(crate) use missing::{random_members, COVERAGES};
 
 const CLASSES: Task = Task::Classification { classes: 3 };
