@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 /// A progress bar over the epochs of a build, or over the rows of a prediction, on standard error. It is drawn
 /// on terminals only.
 ///
-/// Epochs that an interrupted build has in its store count as done.
+/// Epochs that an interrupted build has in its store count as done, and so do those of other
+/// [workers](crate::exec::Worker) when they have finished a run.
 ///
 /// ```no_run
 /// use candle_ensemble::ProgressBar;
@@ -97,6 +98,10 @@ impl Observer for ProgressBar {
             Event::Resumed { epoch, .. } => self.skip(*epoch),
             Event::RunFinished { epochs, planned, .. } => {
                 self.bar.inc(planned.saturating_sub(*epochs) as u64)
+            }
+            Event::FinishedElsewhere { epochs, .. } => self.skip(*epochs),
+            Event::Waiting { under_way } => {
+                self.bar.set_message(format!("{under_way} left with other workers"));
             }
             // After a build, the rows of a test set.
             Event::RowsPredicted { rows, of } if self.has_build() => {

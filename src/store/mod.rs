@@ -7,11 +7,14 @@
 mod blobs;
 pub(crate) mod checkpoint;
 mod directory;
+pub(crate) mod lease;
+pub(crate) mod listing;
 mod manifest;
 pub(crate) mod member;
 mod member_file;
 mod memory;
 mod monitors;
+mod status;
 
 pub use blobs::Blobs;
 pub use checkpoint::{Checkpoint, Checkpoints};
@@ -22,6 +25,8 @@ pub use member::{EpochRecord, Member, Record, Seen};
 pub(crate) use member_file::{check_record, read as read_member};
 pub use memory::MemoryStore;
 pub use monitors::{Monitors, VariableRecord};
+pub(crate) use status::RunKeys;
+pub use status::{Checkpointed, Failure, RunNumbers, Status, UnderWay};
 
 use crate::Result;
 
@@ -83,8 +88,9 @@ pub trait Store: Sync {
         Ok(())
     }
 
-    /// The blobs that lie beside the members, through which processes that share the store find each other. The default
-    /// is that there are none, so that processes cannot take runs from the store.
+    /// The blobs that lie beside the members, through which processes that share the store find each other. Their list also
+    /// has each member as `KEY.safetensors` and each checkpoint as `KEY.checkpoint`. The default is that there are none, so
+    /// that processes cannot take runs from the store.
     fn blobs(&self) -> Option<&dyn Blobs> {
         None
     }

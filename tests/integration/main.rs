@@ -56,4 +56,5 @@ mod transferring;
 mod tuning;
 mod uncertainty;
 mod variance_reduction;
+mod workers;
 mod wrapping;
