@@ -13,7 +13,7 @@ use candle_ensemble::{
 };
 use candle_nn::{linear, Linear};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     env, fs,
     path::Path,
     process::{Child, Command, Stdio},
@@ -253,6 +253,31 @@ fn a_process_that_was_suspended_leaves_the_run_to_the_one_that_took_it_over() ->
 }
 
 #[test]
+fn processes_may_come_and_go_at_any_moment() -> Result<()> {
+    let (plan, trainer, data) = (plan(12), trainer(), data());
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("members");
+    let mut names = (0..).map(|number| format!("worker{number}"));
+    let mut start = || process(&folder, &names.next().unwrap(), 12, 10);
+    let mut living: VecDeque<_> = (0..3).map(|_| start()).collect();
+    // Irregular moments, from 40 to 300 milliseconds apart.
+    for kill in 0u64..8 {
+        thread::sleep(Duration::from_millis(40 + kill * 97 % 261));
+        let mut oldest = living.pop_front().unwrap();
+        oldest.kill().unwrap();
+        oldest.wait().unwrap();
+        living.push_back(start());
+    }
+    assert!(living.iter_mut().all(|process| process.wait().unwrap().success()));
+    let store = DirectoryStore::new(&folder)?;
+    let session = Session::new(&trainer, &data).store(&store);
+    assert!(bytes(session.load(&plan)?.members()) == expected(&plan), "members differ");
+    session.build(&plan)?; // sweeps what the killed ones left
+    assert!(leftovers(&store).is_empty(), "{:?}", leftovers(&store));
+    Ok(())
+}
+
+#[test]
 fn a_run_that_fails_is_reported_by_all_and_not_tried_again() -> Result<()> {
     let (data, fails, tries) = (data(), AtomicBool::new(true), AtomicUsize::new(0));
     let learner = CustomLoop::new(
@@ -311,10 +336,10 @@ fn a_worker_that_does_not_wait_leaves_and_a_cancelled_one_gives_its_runs_back() 
     let (plan, trainer, data, store) = (plan(4), trainer(), data(), MemoryStore::new());
     let session = Session::new(&trainer, &data).store(&store).executor(&Sequential);
     let (first, second, late) = (Worker::new(), Worker::new().name("second").wait(false), Worker::new());
+    // One run of the plan is held until the second worker has left.
+    let one = Shard::new(0, 4, &Sequential)?;
     let (gate, leaves) = (Diary::slow(100), AtomicBool::new(false));
     thread::scope(|scope| -> Result<()> {
-        // One run of the plan is held until the second worker has left.
-        let one = Shard::new(0, 4, &Sequential)?;
         let session_of_first = session.clone().executor(&one).worker(&first).observer(&gate);
         let plan_of_first = &plan;
         let build = scope.spawn(move || session_of_first.build(plan_of_first));
@@ -368,6 +393,80 @@ impl Store for FullDisk<'_> {
     fn blobs(&self) -> Option<&dyn Blobs> {
         self.0.blobs()
     }
+}
+
+/// A store that cannot be reached at every third attempt to do something with a blob.
+#[derive(Default)]
+struct Unreliable {
+    store: MemoryStore,
+    attempts: AtomicUsize,
+}
+
+impl Unreliable {
+    fn reach(&self) -> Result<&MemoryStore> {
+        match self.attempts.fetch_add(1, Ordering::SeqCst) % 3 {
+            2 => Err(Error::Io { path: "store".into(), source: std::io::Error::other("no network") }),
+            _ => Ok(&self.store),
+        }
+    }
+}
+
+impl Store for Unreliable {
+    fn put(&self, member: Member) -> Result<()> {
+        self.store.put(member)
+    }
+    fn get(&self, key: &str) -> Result<Option<Member>> {
+        self.store.get(key)
+    }
+    fn put_checkpoint(&self, key: &str, checkpoint: &Checkpoint) -> Result<()> {
+        self.store.put_checkpoint(key, checkpoint)
+    }
+    fn checkpoint(&self, key: &str) -> Result<Option<Checkpoint>> {
+        self.store.checkpoint(key)
+    }
+    fn drop_checkpoint(&self, key: &str) -> Result<()> {
+        self.store.drop_checkpoint(key)
+    }
+    fn blobs(&self) -> Option<&dyn Blobs> {
+        Some(self)
+    }
+}
+
+impl Blobs for Unreliable {
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.reach()?.read(name)
+    }
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.reach()?.write(name, bytes)
+    }
+    fn write_new(&self, name: &str, bytes: &[u8]) -> Result<bool> {
+        self.reach()?.write_new(name, bytes)
+    }
+    fn exists(&self, name: &str) -> Result<bool> {
+        self.reach()?.exists(name)
+    }
+    fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        self.reach()?.list(prefix)
+    }
+    fn remove(&self, name: &str) -> Result<()> {
+        self.reach()?.remove(name)
+    }
+    fn locate(&self, name: &str) -> String {
+        self.store.locate(name)
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_reached_now_and_then_does_no_harm() -> Result<()> {
+    let (plan, trainer, data, store) = (plan(12), trainer(), data(), Unreliable::default());
+    let (two, worker) = (Threads::new(2)?, Worker::new().expiry(Duration::from_millis(300)));
+    let session = Session::new(&trainer, &data).executor(&two).worker(&worker);
+    session.clone().store(&store).build(&plan)?;
+    let session = session.store(&store.store);
+    assert!(bytes(session.load(&plan)?.members()) == expected(&plan), "members differ");
+    session.build(&plan)?;
+    assert!(leftovers(&store.store).is_empty(), "{:?}", leftovers(&store.store));
+    Ok(())
 }
 
 /// A store without blobs.

@@ -30,6 +30,9 @@ const NAP: Duration = Duration::from_millis(500);
 /// The time between the first two looks at the leases of others. It doubles up to the time between heartbeats.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 
+/// For how many expiries a worker tries again to reach the store when it needs a run.
+const PATIENCE: u32 = 5;
+
 /// What a worker works on.
 pub(crate) struct Task<'a> {
     pub(crate) worker: &'a Worker,
@@ -172,17 +175,29 @@ impl<'t, 'a> Shop<'t, 'a> {
     /// Takes up to `most` runs; none where nothing is left to take. It waits while others have all that is left.
     fn take(&self, most: usize) -> Result<Vec<Taken<'a>>> {
         let mut picker = lock(&self.picker);
-        let mut interval = FIRST_LOOK;
+        let (mut interval, mut unreachable) = (FIRST_LOOK, None);
         loop {
             self.take_in(&mut picker);
             if self.has_stopped() || picker.is_settled() {
                 return Ok(vec![]);
             }
-            let claims = picker.pick(most, self.started.elapsed())?;
-            let taken: Vec<_> = claims.into_iter().filter_map(|claim| self.hold(claim)).collect();
-            self.report_finished(&mut picker)?;
-            if !taken.is_empty() || picker.is_settled() || !self.task.worker.wait {
-                return Ok(taken);
+            match picker.pick(most, self.started.elapsed()) {
+                Err(error) if is_of_machine(&error) => {
+                    let since = unreachable.get_or_insert_with(Instant::now);
+                    if since.elapsed() > PATIENCE * self.task.worker.expiry {
+                        return Err(error);
+                    }
+                    tracing::warn!(%error, "the next run cannot be taken from the store, which is tried again");
+                }
+                Err(error) => return Err(error),
+                Ok(claims) => {
+                    unreachable = None;
+                    let taken: Vec<_> = claims.into_iter().filter_map(|claim| self.hold(claim)).collect();
+                    self.report_finished(&mut picker)?;
+                    if !taken.is_empty() || picker.is_settled() || !self.task.worker.wait {
+                        return Ok(taken);
+                    }
+                }
             }
             interval = interval.min(self.task.worker.beat());
             self.wait(&mut picker, interval)?;

@@ -31,8 +31,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// A worker claims a run with a lease, a blob beside the members of the [store](crate::store::Store::blobs). A thread of its
 /// own writes a heartbeat into it five times per [expiry](Self::expiry), however long an epoch takes. Others take the run
 /// over when they have seen no change of it for the expiry. They measure with their own clocks, so the clocks of the machines
-/// need not agree. A heartbeat that cannot be written is tried again and does not end the training. A worker that has lost
-/// a lease, because it was suspended or cut off from the store, leaves that run after its current epoch.
+/// need not agree. A heartbeat that cannot be written is tried again and does not end the training, and a worker that cannot
+/// reach the store when it needs a run tries that again for five times the expiry. A worker that has lost a lease, because it was suspended or cut off from the store, leaves that run after its current epoch.
 ///
 /// # Failures
 /// An error in a run, such as a loss that diverges, is written to the store, and no worker tries the run again, unless
@@ -43,8 +43,9 @@ const SHORTEST: Duration = Duration::from_millis(100);
 ///
 /// # Cost
 /// A run costs the store a write and a removal of its lease and a look for each of its members; a heartbeat is a write and
-/// two looks. The store is listed when the build starts and then seldom, so that lists cost no more than the claims that
-/// they save.
+/// two looks. The store is listed when the build starts and then seldom: when as many claims have met other workers as a list
+/// has pages of 1000 names. In a simulation, 1000 workers with 100,000 runs of one length made 2.7 claims and read 2.6 pages
+/// of lists for each run, and ended within one run of each other; 20 workers with 1000 runs made 1.3 claims and read 0.2 pages.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -111,8 +112,8 @@ impl Worker {
     }
 
     /// Sets whether the worker waits while no run is left to take and others still train some, to take over the runs of those
-    /// that die. The default is to wait. A worker that does not wait ends then, takes over the runs only that others gave back,
-    /// and its [`Session::train`](crate::Session::train) reports the runs of the others as missing.
+    /// that die. The default is to wait. A worker that does not wait ends then, takes over only runs that others gave back, and
+    /// its [`Session::train`](crate::Session::train) reports the runs of the others as missing.
     #[must_use]
     pub fn wait(mut self, wait: bool) -> Self {
         self.wait = wait;

@@ -254,16 +254,21 @@ impl<'a> Picker<'a> {
         while claims.len() < most && self.open > 0 {
             let Some(position) = self.next_open(architecture) else { break };
             let Some(candidate) = self.candidates.get(position) else { break };
-            match self.claim(position, 1, None)? {
-                Some(claim) => {
+            match self.claim(position, 1, None) {
+                // What is claimed is trained first.
+                Err(_) if !claims.is_empty() => break,
+                Err(error) => return Err(error),
+                Ok(Some(claim)) => {
                     architecture = Some(&*candidate.run.architecture);
                     self.cursor = position + 1;
                     claims.push(claim);
                 }
-                None => {
+                Ok(None) => {
                     self.in_vain += 1;
                     self.jump();
-                    self.list_if_due(now)?;
+                    if claims.is_empty() {
+                        self.list_if_due(now)?;
+                    }
                 }
             }
         }
@@ -346,22 +351,34 @@ impl<'a> Picker<'a> {
             if claims.len() == most || watched == WATCHED || self.elsewhere == 0 {
                 break;
             }
-            let Some(Fate::Elsewhere { generation, seen }) = self.fates.get_mut(position) else { continue };
-            let (generation, mut seen) = (*generation, seen.take());
-            let verdict = self.look(position, generation, &mut seen, now)?;
-            if matches!(self.fates.get(position), Some(Fate::Elsewhere { .. })) {
-                self.set(position, Fate::Elsewhere { generation, seen });
-            }
-            match verdict {
-                None => {}
-                Some(Verdict::Held) => watched += 1,
-                Some(Verdict::Free(before)) => claims.extend(self.claim(position, generation + 1, before)?),
-                Some(Verdict::Failed(before)) => {
-                    claims.extend(self.retry(position, generation, before)?);
+            match self.take_over(position, now) {
+                Err(_) if !claims.is_empty() => break,
+                Err(error) => return Err(error),
+                Ok((claim, is_held)) => {
+                    claims.extend(claim);
+                    watched += usize::from(is_held);
                 }
             }
         }
         Ok(claims)
+    }
+
+    /// Takes a run over if another worker has it no longer. Also returns whether another worker holds it.
+    fn take_over(&mut self, position: usize, now: Duration) -> Result<(Option<Claim>, bool)> {
+        let Some(Fate::Elsewhere { generation, seen }) = self.fates.get_mut(position) else {
+            return Ok((None, false));
+        };
+        let (generation, mut seen) = (*generation, seen.take());
+        let verdict = self.look(position, generation, &mut seen, now)?;
+        if let Some(Fate::Elsewhere { seen: place, .. }) = self.fates.get_mut(position) {
+            *place = seen;
+        }
+        match verdict {
+            None => Ok((None, false)),
+            Some(Verdict::Held) => Ok((None, true)),
+            Some(Verdict::Free(before)) => Ok((self.claim(position, generation + 1, before)?, false)),
+            Some(Verdict::Failed(before)) => Ok((self.retry(position, generation, before)?, false)),
+        }
     }
 
     /// Looks at the lease of a run that another worker has; `None` where there is none any more.
