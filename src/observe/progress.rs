@@ -188,6 +188,19 @@ mod tests {
     }
 
     #[test]
+    fn runs_that_others_have_finished_count_as_done() {
+        let terminal = Terminal::default();
+        let bar = ProgressBar::on(ProgressDrawTarget::term_like(Box::new(terminal.clone())), 1);
+        let begun = Event::BuildStarted { runs: 3, finished: 0, epochs: 120, planned: 120 };
+        let events =
+            [begun, Event::FinishedElsewhere { runs: 2, epochs: 70 }, Event::Waiting { under_way: 1 }];
+        events.iter().for_each(|event| assert_eq!(bar.notify(event), Flow::Continue));
+        bar.bar.abandon();
+        let text = terminal.0.lock().unwrap().clone();
+        assert!(text.contains("epoch 70 of 120") && text.contains("1 left with other workers"), "{text}");
+    }
+
+    #[test]
     fn builds_of_other_lengths_correct_the_expected_length() {
         let mut length = Length { builds: 3, started: 0, epochs: 0 };
         assert_eq!([length.add(10), length.add(20), length.add(60)], [30, 45, 90]);

@@ -4,6 +4,7 @@ use candle_core::Result as CandleResult;
 use candle_ensemble::{
     data::TensorDataset,
     exec::{Executor, Sequential, Shard, Stacked, Threads, Worker},
+    nn::{linear, Linear},
     observe::{Event, Flow, Observer},
     plan::Plan,
     store::{Blobs, Checkpoint, Checkpoints, DirectoryStore, MemoryStore, Store},
@@ -11,9 +12,8 @@ use candle_ensemble::{
     train::{CustomLoop, Trainer},
     Error, Member, Result, Session,
 };
-use candle_nn::{linear, Linear};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     env, fs,
     path::Path,
     process::{Child, Command, Stdio},
@@ -110,8 +110,9 @@ fn the_process_of_a_worker() {
     let file = Some(format!("{folder}.{}", env::var("WORKER_NAME").unwrap()));
     let diary = Diary { file, ..Diary::slow(number("WORKER_EPOCH") as u64) };
     let worker = Worker::new().name(env::var("WORKER_NAME").unwrap()).expiry(Duration::from_secs(1));
-    let (trainer, data) = (trainer(), data());
-    let session = Session::new(&trainer, &data).store(&store).executor(&Sequential).observer(&diary);
+    let (trainer, data, side_by_side) = (trainer(), data(), Stacked::new(1).unwrap());
+    // Runs of a small network side by side, one group at a time.
+    let session = Session::new(&trainer, &data).store(&store).executor(&side_by_side).observer(&diary);
     let session = session.checkpoints(Checkpoints::Epochs(1)).worker(&worker);
     session.build(&plan(number("WORKER_RUNS"))).unwrap();
 }
@@ -187,7 +188,7 @@ fn the_runs_of_a_killed_process_are_taken_over_from_their_checkpoints() -> Resul
     let before = session.status(&plan)?;
     assert_eq!((before.done.len(), before.waiting.to_string()), (0, "0–2".into()));
 
-    let mut first = process(&folder, "first", 3, 100);
+    let mut first = process(&folder, "first", 3, 50);
     let mut killed = None;
     wait_until("the first worker has trained for some epochs", || {
         let status = session.status(&plan).unwrap();
@@ -202,7 +203,10 @@ fn the_runs_of_a_killed_process_are_taken_over_from_their_checkpoints() -> Resul
         ("first", first.id(), EPOCHS, 1)
     );
     let json = serde_json::to_value(session.status(&plan)?).unwrap();
-    assert_eq!((&json["under_way"][0]["run"], &json["waiting"]["count"]), (&killed.run.into(), &2.into()));
+    // It trains all three side by side.
+    let under_way = json["under_way"].as_array().unwrap();
+    assert!(under_way.iter().map(|run| &run["run"]).eq([0, 1, 2]), "{json}");
+    assert!(under_way.iter().all(|run| run["worker"] == "first"), "{json}");
 
     session.build(&plan)?;
     assert!(bytes(session.load(&plan)?.members()) == expected(&plan), "members differ");
@@ -210,7 +214,8 @@ fn the_runs_of_a_killed_process_are_taken_over_from_their_checkpoints() -> Resul
     let resumed = format!("resumed {} at ", killed.run);
     let events = diary.events.lock().unwrap();
     let at = events.iter().find_map(|event| event.strip_prefix(&resumed)).unwrap().parse::<usize>().unwrap();
-    assert!(at >= killed.epoch && at < EPOCHS, "{at}");
+    // A heartbeat may tell of an epoch that is not in the checkpoint yet.
+    assert!(at + 1 >= killed.epoch && at < EPOCHS, "{at}");
     let status = session.status(&plan)?;
     assert!(status.is_settled() && status.done.to_string() == "0–2", "{status}");
     assert!(leftovers(&store).is_empty(), "{:?}", leftovers(&store));
@@ -219,34 +224,38 @@ fn the_runs_of_a_killed_process_are_taken_over_from_their_checkpoints() -> Resul
 
 #[cfg(unix)]
 #[test]
-fn a_process_that_was_suspended_leaves_the_run_to_the_one_that_took_it_over() -> Result<()> {
-    let (plan, trainer, data) = (plan(1), trainer(), data());
+fn a_process_that_was_suspended_leaves_its_runs_to_the_one_that_took_them_over() -> Result<()> {
+    let (plan, trainer, data) = (plan(2), trainer(), data());
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("members");
     let store = DirectoryStore::new(&folder)?;
-    let diary = Diary::slow(100);
+    let (two, diary) = (Threads::new(2)?, Diary::slow(100));
     let worker = Worker::new().name("second").expiry(Duration::from_secs(1));
-    let session = Session::new(&trainer, &data).store(&store).observer(&diary).executor(&Sequential);
+    let session = Session::new(&trainer, &data).store(&store).observer(&diary).executor(&two);
     let session = session.checkpoints(Checkpoints::Epochs(1)).worker(&worker);
 
-    let mut first = process(&folder, "first", 1, 100);
+    let mut first = process(&folder, "first", 2, 50);
     let signal = |name: &str| {
         let status = Command::new("kill").args([name, &first.id().to_string()]).status().unwrap();
         assert!(status.success());
     };
     wait_until("the first worker has begun", || {
-        session.status(&plan).unwrap().under_way.first().is_some_and(|run| run.epoch >= 1)
+        let status = session.status(&plan).unwrap();
+        status.under_way.len() == 2 && status.under_way.iter().all(|run| run.epoch >= 1)
     });
     signal("-STOP");
     thread::scope(|scope| {
         let build = scope.spawn(|| session.build(&plan));
-        wait_until("the run is taken over", || diary.has("took 0 from first"));
+        wait_until("both are taken over", || {
+            [0, 1].iter().all(|run| diary.has(&format!("took {run} from first")))
+        });
         signal("-CONT");
         build.join().unwrap()
     })?;
     assert!(first.wait().unwrap().success());
     let events = fs::read_to_string(parent.path().join("members.first")).unwrap();
-    assert!(events.starts_with("lost 0"), "{events}");
+    let lost: BTreeSet<_> = events.lines().take(2).collect();
+    assert_eq!(lost, ["lost 0", "lost 1"].into(), "{events}");
     assert!(bytes(session.load(&plan)?.members()) == expected(&plan), "members differ");
     assert!(leftovers(&store).is_empty(), "{:?}", leftovers(&store));
     Ok(())
