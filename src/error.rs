@@ -179,6 +179,18 @@ pub enum Error {
         /// The error.
         source: Box<Error>,
     },
+    /// A run failed on another worker ([`exec::Worker`](crate::exec::Worker)), which wrote its error to the store.
+    #[error("{error} (on worker {worker}, attempt {attempts})")]
+    FailedElsewhere {
+        /// Number of the run in its plan.
+        run: usize,
+        /// The error.
+        error: String,
+        /// Name of the worker.
+        worker: String,
+        /// How often the run failed.
+        attempts: usize,
+    },
     /// An error of candle.
     #[error("{}", WithoutBacktrace(.0))]
     Candle(#[source] candle_core::Error),
@@ -197,6 +209,7 @@ impl Error {
             | Self::Diverged { .. }
             | Self::NotFinite { .. }
             | Self::NoGradient { .. }
+            | Self::FailedElsewhere { .. }
             | Self::Cancelled { .. }) => e,
             e => Self::Run { run, source: Box::new(e) },
         }

@@ -4,13 +4,17 @@
 //! where their members are stored and who observes them. [`Session::fit`] does everything at once.
 //! [`Session::plan`], [`Session::build`] and [`Session::load`] are the steps one by one, for builds that are
 //! spread over processes.
+mod work;
+
 use crate::{
     data::Dataset,
-    exec::{self, Devices, Executor},
+    exec::{self, worker::LeaseObserver, Devices, Executor, Worker},
     observe::{Event, Flow, Observer, Silent},
     plan::{Plan, RunSpec},
     pool::Pool,
-    store::{checkpoint, Checkpoints, EpochRecord, Manifest, MemoryStore, Record, Store},
+    store::{
+        checkpoint, listing::Listing, Checkpoints, EpochRecord, Manifest, MemoryStore, Record, Status, Store,
+    },
     strategy::EnsembleBuilder,
     train::{signature, train_run, train_stacked, Collected, Learner, RunCheckpoints, RunParts, StoreMember},
     Error, Member, Result, Seed,
@@ -19,7 +23,7 @@ use candle_core::Device;
 use std::{
     collections::BTreeSet,
     sync::atomic::{AtomicUsize, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Trains ensembles: a learner, its data, and the settings of a build.
@@ -33,6 +37,8 @@ use std::{
 /// | [`fit`](Self::fit) | `plan` and `train` in one call |
 /// | [`build`](Self::build) | trains like `train`, but leaves the members in the store |
 /// | [`load`](Self::load) | returns the pool of members that are in the store already, and trains nothing |
+/// | [`status`](Self::status) | tells which runs are done, under way, failed or waiting, whoever trains them |
+/// | [`watch`](Self::watch) | repeats that until nothing is left to do |
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -77,6 +83,7 @@ pub struct Session<'a, L> {
     observer: &'a dyn Observer,
     checkpoints: Checkpoints,
     reserve: Option<f64>,
+    worker: Option<&'a Worker>,
 }
 
 /// Not derived: a session only borrows its learner, so the learner need not be `Clone`.
@@ -100,6 +107,7 @@ impl<'a, L: Learner> Session<'a, L> {
             observer: &Silent,
             checkpoints,
             reserve: None,
+            worker: None,
         }
     }
 
@@ -154,6 +162,15 @@ impl<'a, L: Learner> Session<'a, L> {
     #[must_use]
     pub fn store(mut self, store: &'a dyn Store) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// Makes the session a [`Worker`]: it takes one run after the other from the store, beside other workers, until all runs
+    /// are done. The [executor](Self::executor) decides how many it trains at a time. The default is to train all runs that
+    /// the executor is responsible for, whoever else trains them.
+    #[must_use]
+    pub fn worker(mut self, worker: &'a Worker) -> Self {
+        self.worker = Some(worker);
         self
     }
 
@@ -285,6 +302,66 @@ impl<'a, L: Learner> Session<'a, L> {
         Build::new(self, plan, self.required_store()?)?.load()
     }
 
+    /// How far the build of a plan is, from what its store holds, whoever trains the runs. Trains nothing.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{data::TensorDataset, exec::Shard, exec::Sequential, store::MemoryStore, strategy::Bagging};
+    /// use candle_ensemble::{train::Trainer, Session};
+    ///
+    /// # let x = Tensor::arange(0f32, 20., &Device::Cpu)?.reshape((10, 2))?;
+    /// # let data = TensorDataset::regression(&x, &x.sum(1)?)?;
+    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(2);
+    /// let store = MemoryStore::new();
+    /// let session = Session::new(&trainer, &data).store(&store);
+    /// let plan = session.plan(&Bagging::new(5), 42)?;
+    /// session.clone().executor(&Shard::new(0, 2, &Sequential)?).build(&plan)?;
+    ///
+    /// let status = session.status(&plan)?;
+    /// assert_eq!((status.done.to_string(), status.waiting.to_string()), ("0, 2, 4".into(), "1, 3".into()));
+    /// assert!(!status.is_settled());
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the plan does not fit the data, the learner or the store; when the session has no store, or one without
+    /// [blobs](Store::blobs), or one that cannot be read.
+    pub fn status(&self, plan: &Plan) -> Result<Status> {
+        Build::new(self, plan, self.required_store()?)?.status()
+    }
+
+    /// Reads the [`status`](Self::status) again and again, with this time between, and passes it to `show`, until each run is
+    /// done or failed, or until `show` returns [`Flow::Stop`]. Returns the last status.
+    ///
+    /// ```no_run
+    /// # use candle_ensemble::{observe::Flow, plan::Plan, train::Learner, Result, Session};
+    /// # fn watch<L: Learner>(session: &Session<'_, L>, plan: &Plan) -> Result<()> {
+    /// session.watch(plan, std::time::Duration::from_secs(10), |status| {
+    ///     println!("{status}\n");
+    ///     Flow::Continue
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub fn watch(
+        &self,
+        plan: &Plan,
+        interval: Duration,
+        mut show: impl FnMut(&Status) -> Flow,
+    ) -> Result<Status> {
+        let build = Build::new(self, plan, self.required_store()?)?;
+        loop {
+            let status = build.status()?;
+            if show(&status) == Flow::Stop || status.is_settled() {
+                return Ok(status);
+            }
+            std::thread::sleep(interval);
+        }
+    }
+
     fn required_store(&self) -> Result<&'a dyn Store> {
         self.store
             .ok_or_else(|| Error::invalid("the session", "given a store (Session::store)", "without one"))
@@ -302,12 +379,15 @@ struct Build<'b, 'a, L> {
     networks: Vec<String>,
     /// The largest number of members of one run: slots are numbered by run and member.
     stride: usize,
+    /// The leases of a worker.
+    leases: Option<LeaseObserver<'a>>,
 }
 
 impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
     /// Checks everything that can be checked before a run is trained.
     fn new(session: &'b Session<'a, L>, plan: &'b Plan, store: &'b dyn Store) -> Result<Self> {
         session.checkpoints.check()?;
+        session.worker.map_or(Ok(()), Worker::check)?;
         plan.check(session.data)?;
         for run in &plan.runs {
             session.learner.check(run, session.data).map_err(|e| e.in_run(run.id))?;
@@ -318,7 +398,8 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let distinct: Vec<_> = networks.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
         store.open(&Manifest::new(plan, &tag, &distinct))?;
         let devices = Devices::new(&session.device, &session.others);
-        Ok(Self { session, plan, store, devices, tag, networks, stride: stride.unwrap_or(1) })
+        let leases = session.worker.map(|worker| LeaseObserver::new(worker, session.observer));
+        Ok(Self { session, plan, store, devices, tag, networks, stride: stride.unwrap_or(1), leases })
     }
 
     fn members(&self, run: &RunSpec) -> usize {
@@ -326,15 +407,8 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
     }
 
     fn train(&self) -> Result<()> {
-        let mut todo = vec![];
-        for run in &self.plan.runs {
-            match self.is_done(run)? {
-                // A checkpoint is left over when a process ends after the run's last member and before its
-                // removal.
-                true => self.store.drop_checkpoint(&self.checkpoint_key(run)?)?,
-                false => todo.push(run),
-            }
-        }
+        let listing = self.store.blobs().map(Listing::of).transpose()?;
+        let todo = self.todo(listing.as_ref())?;
         let (of, finished) = (self.plan.runs.len(), self.plan.runs.len() - todo.len());
         let epochs_of = |run: &RunSpec| self.session.learner.epochs(run);
         let epochs = todo.iter().map(|run| epochs_of(run)).sum();
@@ -346,10 +420,9 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let executor = self.session.executor.unwrap_or(&*default);
         let started = self.notify(&Event::BuildStarted { runs: of, finished, epochs, planned });
         let outcome = started
-            .and_then(|()| {
-                executor.execute_groups(&todo, &|runs| {
-                    self.devices.on_one(|device| self.run_group(runs, device, &done))
-                })
+            .and_then(|()| match &self.leases {
+                Some(leases) => self.work(leases, listing.as_ref(), &executor.share(&todo), executor, &done),
+                None => executor.execute_groups(&todo, &|runs| self.run_group(runs, &done)),
             })
             .and_then(|()| self.notify(&Event::BuildFinished));
         outcome.map_err(|e| match e {
@@ -368,14 +441,23 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
     }
 
     fn key(&self, run: &RunSpec, index: usize) -> Result<String> {
+        self.plan.key(run, &self.tag, self.network(run), index)
+    }
+
+    /// The signature of a run's network.
+    fn network(&self, run: &RunSpec) -> &str {
         // `Plan::check` ensures that a run's number is its position.
-        let network = self.networks.get(run.id).map_or("", String::as_str);
-        self.plan.key(run, &self.tag, network, index)
+        self.networks.get(run.id).map_or("", String::as_str)
+    }
+
+    /// Trains a group of runs on one of the devices.
+    fn run_group(&self, runs: &[&RunSpec], done: &AtomicUsize) -> Vec<Result<()>> {
+        self.devices.on_one(|device| self.run_group_on(device, runs, done))
     }
 
     /// Trains a group of runs, those side by side that have that in common which the learner needs. Returns the outcome of
     /// each. After a run that was cancelled no other begins.
-    fn run_group(&self, runs: &[&RunSpec], device: &Device, done: &AtomicUsize) -> Vec<Result<()>> {
+    fn run_group_on(&self, device: &Device, runs: &[&RunSpec], done: &AtomicUsize) -> Vec<Result<()>> {
         let mut parts: Vec<(Option<String>, Vec<usize>)> = vec![];
         for (number, run) in runs.iter().enumerate() {
             let key = self.session.learner.stack_key(run);
@@ -420,8 +502,8 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let started = Instant::now();
         self.notify(&Event::RunStarted { run })?;
         let store_member = self.storing(run, done);
-        let (_, curve) = train_run(self.session.learner, self.parts(run, device, &*store_member)?)?;
-        self.finish_run(run, &curve, started)
+        let trained = train_run(self.session.learner, self.parts(run, device, &*store_member)?);
+        self.unless_lost(run, trained.and_then(|(_, curve)| self.finish_run(run, &curve, started)))
     }
 
     /// Trains several runs side by side.
@@ -445,7 +527,8 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         }
         train_stacked(self.session.learner, all, &mut |place, trained| {
             let number = numbers[place];
-            outcomes[number] = trained.and_then(|curve| self.finish_run(runs[number], &curve, started));
+            let finished = trained.and_then(|curve| self.finish_run(runs[number], &curve, started));
+            outcomes[number] = self.unless_lost(runs[number], finished);
             match outcomes[number] {
                 Err(Error::Cancelled { .. }) => Flow::Stop,
                 _ => Flow::Continue,
@@ -467,12 +550,13 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         store_member: &'p StoreMember<'p>,
     ) -> Result<RunParts<'p>> {
         let Session { data, observer, .. } = self.session;
+        let observer = self.leases.as_ref().map_or(*observer, |leases| leases as &dyn Observer);
         let key = self.checkpoint_key(run)?;
         Ok(RunParts {
             data: *data,
             spec: run,
             device,
-            observer: *observer,
+            observer,
             checkpoints: Some(RunCheckpoints::new(self.store, key, self.session.checkpoints)),
             store_member,
             after_step: None,

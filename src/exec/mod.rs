@@ -3,17 +3,21 @@
 //! [`Threads`] trains several runs in parallel, each on one core. [`Sequential`] trains one after the other,
 //! for large networks or a GPU. [`Stacked`] trains several runs side by side in one graph, for small networks.
 //! [`Shard`] trains a part of the plan, for job arrays. The results do not depend on the executor.
+//!
+//! A [`Worker`] is a process that takes the next run from the store, until all are done, beside others that do the same.
 mod devices;
 mod sequential;
 mod shard;
 mod stacked;
 mod threads;
+pub(crate) mod worker;
 
 pub(crate) use devices::Devices;
 pub use sequential::Sequential;
 pub use shard::Shard;
 pub use stacked::Stacked;
 pub use threads::Threads;
+pub use worker::Worker;
 
 use crate::{plan::RunSpec, Error, Result};
 use candle_core::Device;
@@ -43,6 +47,12 @@ pub trait Executor: Sync {
     /// As for [`execute`](Self::execute).
     fn execute_groups(&self, runs: &[&RunSpec], job: &GroupJob<'_>) -> Result<()> {
         self.execute(runs, &|run| job(&[run]).into_iter().collect())
+    }
+
+    /// The runs among these that this process is responsible for. A [`Worker`] takes only runs among them. The default is
+    /// that it is responsible for all.
+    fn share<'r>(&self, runs: &[&'r RunSpec]) -> Vec<&'r RunSpec> {
+        runs.to_vec()
     }
 }
 

@@ -11,7 +11,8 @@ use crate::{
 /// All processes work on one shared store. Any process can then load the members from it
 /// ([`Session::load`](crate::Session::load)), which reports the runs that are missing.
 ///
-/// A run belongs to a shard by its number in the plan, so it does not matter which runs are finished already.
+/// A run belongs to a shard by its number in the plan, so it does not matter which runs are finished already. A
+/// [`Worker`](crate::exec::Worker) takes whichever run is next instead.
 ///
 /// ```
 /// use candle_ensemble::exec::{Shard, Threads};
@@ -113,6 +114,10 @@ impl Executor for Shard<'_> {
 
     fn execute_groups(&self, runs: &[&RunSpec], job: &GroupJob<'_>) -> Result<()> {
         self.executor.execute_groups(&self.of_shard(runs), job)
+    }
+
+    fn share<'r>(&self, runs: &[&'r RunSpec]) -> Vec<&'r RunSpec> {
+        self.executor.share(&self.of_shard(runs))
     }
 }
 

@@ -81,6 +81,33 @@ pub enum Event<'a> {
         /// How long it took.
         elapsed: Duration,
     },
+    /// A [worker](crate::exec::Worker) takes over a run that another one began: its lease has expired, or it gave the run
+    /// back.
+    TakenOver {
+        /// The run.
+        run: &'a RunSpec,
+        /// Name of the other worker.
+        worker: &'a str,
+        /// Number of epochs that the other had finished at its last heartbeat. The run resumes from its last checkpoint.
+        epoch: usize,
+    },
+    /// A worker leaves a run after an epoch, because another one has taken it over.
+    LeaseLost {
+        /// The run.
+        run: &'a RunSpec,
+    },
+    /// A worker has found out that others have finished runs.
+    FinishedElsewhere {
+        /// Number of these runs.
+        runs: usize,
+        /// Their epochs together, as the learner expects them, without those that were trained in this process.
+        epochs: usize,
+    },
+    /// A worker waits, because others train all runs that are left. It is sent twice a second at least.
+    Waiting {
+        /// Number of these runs.
+        under_way: usize,
+    },
     /// The build is finished.
     BuildFinished,
     /// An ensemble, or the pool of a study, has predicted rows of a data set.
@@ -191,6 +218,12 @@ impl Observer for Tracing {
             Event::RunFinished { run, epochs, elapsed, .. } => {
                 tracing::info!(run = run.id, epochs, seconds = elapsed.as_secs_f64(), "run finished");
             }
+            Event::TakenOver { run, worker, epoch } => {
+                tracing::info!(run = run.id, worker, epoch, "run taken over");
+            }
+            Event::LeaseLost { run } => tracing::info!(run = run.id, "lease lost"),
+            Event::FinishedElsewhere { runs, epochs } => tracing::info!(runs, epochs, "finished elsewhere"),
+            Event::Waiting { under_way } => tracing::debug!(under_way, "waiting for other workers"),
             Event::BuildFinished => tracing::info!("build finished"),
             Event::RowsPredicted { rows, of } => tracing::debug!(rows, of, "rows predicted"),
         }

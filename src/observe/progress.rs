@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 /// A progress bar over the epochs of a build, or over the rows of a prediction, on standard error. It is drawn
 /// on terminals only.
 ///
-/// Epochs that an interrupted build has in its store count as done.
+/// Epochs that an interrupted build has in its store count as done, and so do those of other
+/// [workers](crate::exec::Worker) when they have finished a run.
 ///
 /// ```no_run
 /// use candle_ensemble::ProgressBar;
@@ -98,6 +99,10 @@ impl Observer for ProgressBar {
             Event::RunFinished { epochs, planned, .. } => {
                 self.bar.inc(planned.saturating_sub(*epochs) as u64)
             }
+            Event::FinishedElsewhere { epochs, .. } => self.skip(*epochs),
+            Event::Waiting { under_way } => {
+                self.bar.set_message(format!("{under_way} left with other workers"));
+            }
             // After a build, the rows of a test set.
             Event::RowsPredicted { rows, of } if self.has_build() => {
                 self.bar.set_message(format!("row {rows} of {of}"));
@@ -180,6 +185,19 @@ mod tests {
         assert!(text.contains("epoch 320 of 2,400") && text.contains(" 13 %"), "{text}");
         let text = shown(2, &[0, 0]);
         assert!(text.contains("epoch 240 of 240") && text.contains("100 %"), "{text}");
+    }
+
+    #[test]
+    fn runs_that_others_have_finished_count_as_done() {
+        let terminal = Terminal::default();
+        let bar = ProgressBar::on(ProgressDrawTarget::term_like(Box::new(terminal.clone())), 1);
+        let begun = Event::BuildStarted { runs: 3, finished: 0, epochs: 120, planned: 120 };
+        let events =
+            [begun, Event::FinishedElsewhere { runs: 2, epochs: 70 }, Event::Waiting { under_way: 1 }];
+        events.iter().for_each(|event| assert_eq!(bar.notify(event), Flow::Continue));
+        bar.bar.abandon();
+        let text = terminal.0.lock().unwrap().clone();
+        assert!(text.contains("epoch 70 of 120") && text.contains("1 left with other workers"), "{text}");
     }
 
     #[test]

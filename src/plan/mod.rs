@@ -247,8 +247,25 @@ impl Plan {
     /// The key under which member `index` of a run is stored. It depends on the data, the run, the learner's
     /// tag and the signature of the run's network.
     pub(crate) fn key(&self, run: &RunSpec, tag: &str, network: &str, index: usize) -> Result<String> {
+        let hash = self.hash(run, tag, network)?;
+        Ok(format!("{:05}-{index:03}-{}", run.id, &hash.to_hex()[..32]))
+    }
+
+    /// The keys of so many members of a run, in order.
+    pub(crate) fn keys(
+        &self,
+        run: &RunSpec,
+        tag: &str,
+        network: &str,
+        members: usize,
+    ) -> Result<Vec<String>> {
+        let hash = self.hash(run, tag, network)?.to_hex();
+        Ok((0..members).map(|index| format!("{:05}-{index:03}-{}", run.id, &hash[..32])).collect())
+    }
+
+    fn hash(&self, run: &RunSpec, tag: &str, network: &str) -> Result<blake3::Hash> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.data.as_bytes()).update(&codec::encode(&(tag, network, run))?);
-        Ok(format!("{:05}-{index:03}-{}", run.id, &hasher.finalize().to_hex()[..32]))
+        Ok(hasher.finalize())
     }
 }

@@ -20,6 +20,8 @@ use std::{
 /// plan.bin              the manifest: the plan, the data's fingerprint, the learner's tag, its networks
 /// KEY.safetensors       a member: weights, and its record in the header; any safetensors reader opens it
 /// KEY.checkpoint        the state of an unfinished run
+/// KEY.lease-000001      which worker trains the run (exec::Worker), as JSON
+/// KEY.failed            why the run failed on a worker, as JSON
 /// ```
 ///
 /// - **Complete files.** Each file is written under a temporary name, synced and renamed. A crash leaves

@@ -96,8 +96,12 @@ impl Blobs for MemoryStore {
 
     fn list(&self, prefix: &str) -> Result<Vec<String>> {
         let content = self.content();
-        let from = content.blobs.range(prefix.to_string()..);
-        Ok(from.map(|(name, _)| name).take_while(|name| name.starts_with(prefix)).cloned().collect())
+        let members = content.members.keys().map(|key| format!("{key}.safetensors"));
+        let checkpoints = content.checkpoints.keys().map(|key| format!("{key}.checkpoint"));
+        let all = content.blobs.keys().cloned().chain(members).chain(checkpoints);
+        let mut names: Vec<_> = all.filter(|name| name.starts_with(prefix)).collect();
+        names.sort_unstable();
+        Ok(names)
     }
 
     fn remove(&self, name: &str) -> Result<()> {

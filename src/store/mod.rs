@@ -9,6 +9,8 @@ mod blobs;
 pub(crate) mod checkpoint;
 mod directory;
 mod layout;
+pub(crate) mod lease;
+pub(crate) mod listing;
 mod manifest;
 pub(crate) mod member;
 mod member_file;
@@ -16,6 +18,7 @@ mod memory;
 mod monitors;
 #[cfg(feature = "object-store")]
 mod object;
+mod status;
 
 pub use blobs::Blobs;
 pub use checkpoint::{Checkpoint, Checkpoints};
@@ -29,6 +32,8 @@ pub use monitors::{Monitors, VariableRecord};
 #[cfg(feature = "object-store")]
 #[cfg_attr(docsrs, doc(cfg(feature = "object-store")))]
 pub use object::{ObjectStore, ObjectStoreOptions};
+pub(crate) use status::RunKeys;
+pub use status::{Checkpointed, Failure, RunNumbers, Status, UnderWay};
 
 use crate::Result;
 
@@ -90,8 +95,9 @@ pub trait Store: Sync {
         Ok(())
     }
 
-    /// The blobs that lie beside the members, through which processes that share the store find each other. The default
-    /// is that there are none, so that processes cannot take runs from the store.
+    /// The blobs that lie beside the members, through which processes that share the store find each other. Their list also
+    /// has each member as `KEY.safetensors` and each checkpoint as `KEY.checkpoint`. The default is that there are none, so
+    /// that processes cannot take runs from the store.
     fn blobs(&self) -> Option<&dyn Blobs> {
         None
     }

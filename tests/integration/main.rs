@@ -61,4 +61,5 @@ mod transferring;
 mod tuning;
 mod uncertainty;
 mod variance_reduction;
+mod workers;
 mod wrapping;
