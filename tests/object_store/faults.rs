@@ -93,7 +93,7 @@ fn a_build_that_failed_resumes_to_the_same_bytes() {
     // What does not pass is not repeated.
     proxy.inject("PUT", "safetensors", Fault::Answer(403, "AccessDenied"), usize::MAX);
     let e = text(&train(&s3).unwrap_err());
-    assert_eq!(proxy.clear(), 1);
+    assert_eq!(proxy.clear(), RUNS);
     assert!(
         e.ends_with("writing failed: the server answered 403 Forbidden (AccessDenied: Injected.)"),
         "{e}"
@@ -150,17 +150,18 @@ fn large_members_are_uploaded_in_parts_that_leave_nothing_behind() {
     .enumerate()
     {
         let before = sent("partNumber");
-        proxy.inject(method, part, fault, 2);
+        proxy.inject(method, part, fault, 1);
         s3.put(member.clone()).unwrap();
-        assert_eq!(proxy.clear(), if number == 0 { 0 } else { 2 }, "{part}: {fault:?}");
+        assert_eq!(proxy.clear(), usize::from(number > 0), "{part}: {fault:?}");
         assert!(fs::read(&path).unwrap() == expected, "{part}: {fault:?}");
         assert!(sent("partNumber") >= before + 3);
         assert!(s3.get("large").unwrap().unwrap().to_bytes().unwrap() == expected);
         fs::remove_file(&path).unwrap();
         // Of an upload whose very beginning was not answered the client has no name, so it cannot remove it; it is empty.
         let leftovers = server.leftovers();
-        let begun = if part == "uploads" { 2 } else { 0 };
-        assert_eq!(leftovers.len(), begun, "{part}: {leftovers:?}");
+        let begun = leftovers.iter().filter(|name| name.starts_with(".upload-")).count();
+        assert_eq!(begun, usize::from(part == "uploads"), "{part}: {leftovers:?}");
+        assert!(leftovers.is_empty() || part == "uploads", "{leftovers:?}");
         assert!(leftovers.iter().all(|name| !name.contains("part-")), "{leftovers:?}");
         leftovers.iter().for_each(|name| fs::remove_file(server.root.path().join(name)).unwrap());
     }

@@ -102,7 +102,7 @@ fn processes_share_one_build() {
             let s3 = store(server.address, "a");
             scope.spawn(move || match index {
                 2 => train(&s3).unwrap(),
-                index => build(&s3, &Shard::new(index, 2, Sequential), &Silent).unwrap(),
+                index => build(&s3, &Shard::new(index, 2, &Sequential).unwrap(), &Silent).unwrap(),
             });
         }
     });
