@@ -18,7 +18,10 @@ use crate::{
 use candle_core::Device;
 use std::{
     collections::BTreeSet,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        Arc,
+    },
     time::Instant,
 };
 
@@ -265,7 +268,7 @@ struct Build<'b, 'a, L> {
     store: &'b dyn Store,
     tag: String,
     /// The signature of each run's network, in the order of the runs.
-    networks: Vec<String>,
+    networks: Vec<Arc<str>>,
     /// The largest number of members of one run: slots are numbered by run and member.
     stride: usize,
 }
@@ -281,7 +284,8 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let stride = plan.runs.iter().map(|run| run.collect.members(session.learner.epochs(run))).max();
         let tag = session.learner.tag();
         let networks = signature::of_runs(session.learner, &plan.runs, &session.device)?;
-        let distinct: Vec<_> = networks.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
+        let distinct = networks.iter().collect::<BTreeSet<_>>();
+        let distinct: Vec<String> = distinct.into_iter().map(ToString::to_string).collect();
         store.open(&Manifest::new(plan, &tag, &distinct))?;
         Ok(Self { session, plan, store, tag, networks, stride: stride.unwrap_or(1) })
     }
@@ -327,7 +331,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
 
     fn key(&self, run: &RunSpec, index: usize) -> Result<String> {
         // `Plan::check` ensures that a run's number is its position.
-        let network = self.networks.get(run.id).map_or("", String::as_str);
+        let network = self.networks.get(run.id).map_or("", |network| &**network);
         self.plan.key(run, &self.tag, network, index)
     }
 
