@@ -22,7 +22,10 @@ use crate::{
 use candle_core::Device;
 use std::{
     collections::BTreeSet,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        Arc,
+    },
     time::{Duration, Instant},
 };
 
@@ -376,7 +379,7 @@ struct Build<'b, 'a, L> {
     devices: Devices,
     tag: String,
     /// The signature of each run's network, in the order of the runs.
-    networks: Vec<String>,
+    networks: Vec<Arc<str>>,
     /// The largest number of members of one run: slots are numbered by run and member.
     stride: usize,
     /// The leases of a worker.
@@ -395,7 +398,8 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let stride = plan.runs.iter().map(|run| run.collect.members(session.learner.epochs(run))).max();
         let tag = session.learner.tag();
         let networks = signature::of_runs(session.learner, &plan.runs, &session.device)?;
-        let distinct: Vec<_> = networks.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
+        let distinct = networks.iter().collect::<BTreeSet<_>>();
+        let distinct: Vec<String> = distinct.into_iter().map(ToString::to_string).collect();
         store.open(&Manifest::new(plan, &tag, &distinct))?;
         let devices = Devices::new(&session.device, &session.others);
         let leases = session.worker.map(|worker| LeaseObserver::new(worker, session.observer));
@@ -447,7 +451,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
     /// The signature of a run's network.
     fn network(&self, run: &RunSpec) -> &str {
         // `Plan::check` ensures that a run's number is its position.
-        self.networks.get(run.id).map_or("", String::as_str)
+        self.networks.get(run.id).map_or("", |network| &**network)
     }
 
     /// Trains a group of runs on one of the devices.

@@ -93,11 +93,11 @@ impl RunSpec {
     /// # Errors
     /// As [`PlannedRows::iter`].
     pub fn seen(&self) -> Result<RowBitmap> {
-        let mut seen = self.train.bitmap()?;
-        for rows in [&self.valid, &self.excluded].into_iter().filter(|rows| !rows.is_empty()) {
-            seen = seen.union(&rows.bitmap()?);
-        }
-        Ok(seen)
+        let seen = match PlannedRows::before_split(&self.train, &self.valid) {
+            Some(rows) => rows.bitmap()?,
+            None => self.train.bitmap()?.union(&self.valid.bitmap()?),
+        };
+        Ok(seen.union(&self.excluded.bitmap()?))
     }
 }
 

@@ -22,13 +22,13 @@ type Requested = BTreeMap<String, (DType, Shape, Init)>;
 
 /// The signature of the network of each run; see [`of_run`]. The constructor is called once for each distinct
 /// architecture and settings.
-pub(crate) fn of_runs<L: Learner>(learner: &L, runs: &[RunSpec], device: &Device) -> Result<Vec<String>> {
-    let mut known = BTreeMap::<_, String>::new();
+pub(crate) fn of_runs<L: Learner>(learner: &L, runs: &[RunSpec], device: &Device) -> Result<Vec<Arc<str>>> {
+    let mut known = BTreeMap::<_, Arc<str>>::new();
     let signature = |run: &RunSpec| {
         Ok(match known.entry((run.architecture.clone(), codec::encode(&run.settings)?)) {
             Entry::Occupied(known) => known.get().clone(),
             Entry::Vacant(new) => {
-                new.insert(of_run(learner, run, device).map_err(|e| e.in_run(run.id))?).clone()
+                new.insert(of_run(learner, run, device).map_err(|e| e.in_run(run.id))?.into()).clone()
             }
         })
     };

@@ -17,7 +17,8 @@ use serde::{de::DeserializeOwned, Serialize};
 
 /// A file with `payload`, as manifests are sealed.
 pub fn sealed(kind: &str, payload: &[u8]) -> Vec<u8> {
-    let title = format!("candle-ensemble, format 2, {kind}\n");
+    let format = if kind == "plan" { 3 } else { 2 };
+    let title = format!("candle-ensemble, format {format}, {kind}\n");
     let hash = blake3::Hasher::new().update(title.as_bytes()).update(payload).finalize().to_hex();
     [format!("{title}{hash}\n").as_bytes(), payload].concat()
 }

@@ -230,9 +230,9 @@ fn manifests() -> Vec<(&'static str, Vec<u8>)> {
         ("another-kind", harness::sealed("checkpoint of a", &good)),
         (
             "a-newer-format",
-            harness::sealed("plan", &good).iter().map(|b| if *b == b'2' { b'3' } else { *b }).collect(),
+            harness::sealed("plan", &good).iter().map(|b| if *b == b'3' { b'4' } else { *b }).collect(),
         ),
-        ("a-title-and-no-end", b"candle-ensemble, format 2, plan".to_vec()),
+        ("a-title-and-no-end", b"candle-ensemble, format 3, plan".to_vec()),
         ("cut-in-a-row", good[..good.len() / 2].to_vec()),
         ("bytes-left-over", [&good[..], &[0; 9]].concat()),
         ("runs-2-63", put(0, &huge(1 << 63))),

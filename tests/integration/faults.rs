@@ -235,7 +235,7 @@ fn a_broken_manifest_is_an_error_and_is_rewritten_after_its_removal() {
     let bytes = fs::read(&file).unwrap();
     let mut flipped = bytes.clone();
     flipped[bytes.len() / 2] ^= 1;
-    let newer = String::from_utf8_lossy(&bytes).replacen("format 2", "format 3", 1).into_bytes();
+    let newer = String::from_utf8_lossy(&bytes).replacen("format 3", "format 4", 1).into_bytes();
     for (what, bytes) in [
         ("flipped", &flipped[..]),
         ("cut short", &bytes[..bytes.len() - 1]),

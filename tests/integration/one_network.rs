@@ -41,7 +41,7 @@ fn trained<'a>(
     seed: u64,
 ) -> (Pool<'a, Trainer<AnyNetwork>>, Vec<u32>) {
     let plan = session.plan(builder, seed).unwrap().reserve(1. / 3., data, seed).unwrap();
-    (session.train(&plan).unwrap(), plan.reserved)
+    (session.train(&plan).unwrap(), plan.reserved.to_vec().unwrap())
 }
 
 fn uniform() -> MergeSpec {

@@ -403,13 +403,12 @@ fn the_best_use_of_a_pool_is_that_by_the_same_points() {
     let (rows, of_rows) = (rows().with_groups(of_row).unwrap(), trainer(4 * POSITIONS));
     let plan = Session::new(&of_dense, &dense).reserve(0.4).plan(&MultiRun::new(3), 7).unwrap();
     let a = Session::new(&of_dense, &dense).train(&plan).unwrap();
-    let expand = |rows: &PlannedRows| -> PlannedRows {
-        let positions = |row| (0..POSITIONS as u32).map(move |at| row * POSITIONS as u32 + at);
-        listed(rows).into_iter().flat_map(positions).collect()
+    let expand = |rows: &[u32]| -> Vec<u32> {
+        rows.iter().flat_map(|row| (0..POSITIONS as u32).map(move |at| row * POSITIONS as u32 + at)).collect()
     };
     let mut plan = plan.clone();
-    (plan.data, plan.reserved) = (rows.fingerprint(), expand(&plan.reserved));
-    plan.runs.iter_mut().for_each(|run| run.train = expand(&run.train));
+    (plan.data, plan.reserved) = (rows.fingerprint(), expand(&listed(&plan.reserved)).into());
+    plan.runs.iter_mut().for_each(|run| run.train = expand(&listed(&run.train)).into());
     let b = Session::new(&of_rows, &rows).train(&plan).unwrap();
     let (a_best, b_best) = (best_of(&a, &BestOf::new()).unwrap(), best_of(&b, &BestOf::new()).unwrap());
     assert_eq!(a_best.report.rows, b_best.report.rows);

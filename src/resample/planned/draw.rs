@@ -121,7 +121,7 @@ impl Draw {
     fn bootstrap(&self, ids: Option<&Arc<Ids>>, draws: usize) -> Result<Rows> {
         let mut rng = self.seed.rng();
         let mut sample: Rows = match ids {
-            None => (0..draws).map(|_| rng.random_range(0..self.units.rows())).collect(),
+            None => (0..draws).map(|_| rng.random_range(0..self.units.rows().max(1))).collect(),
             Some(ids) => {
                 let mut strata = vec![Rows::new(); ids.keys.len()];
                 for (row, number) in (0u32..).zip(&ids.of_row) {

@@ -6,7 +6,6 @@ mod row_units;
 mod tests;
 mod watch;
 
-pub(crate) use blocks::BLOCK;
 pub(crate) use draw::{Draw, How, Side};
 pub(crate) use row_units::RowUnits;
 pub(crate) use watch::Watch;
@@ -160,6 +159,26 @@ impl PlannedRows {
         Ok(self.iter()?.take(most).collect())
     }
 
+    /// One of the rows, or of those that they are drawn from: checks that look at one row need no draw.
+    pub(crate) fn a_row(&self) -> Option<u32> {
+        match &self.0 {
+            Kind::List(rows) => rows.first().copied(),
+            Kind::Rule(rule) => match &rule.base {
+                Base::List(rows) => rows.first().copied(),
+                Base::Range(rows) => Some(rows.start),
+                Base::Draw(_) => Some(0),
+            },
+        }
+    }
+
+    /// The number of rows, or of those that some are removed from.
+    pub(crate) fn at_most(&self) -> Result<usize> {
+        match &self.0 {
+            Kind::List(rows) => Ok(rows.len()),
+            Kind::Rule(rule) => rule.base.len(),
+        }
+    }
+
     /// Whether a row is one of them. It draws the rows before it: ask the [set](Self::bitmap) about many rows.
     ///
     /// # Errors
@@ -199,6 +218,22 @@ impl PlannedRows {
         let watched = watch.of_list(rows)?;
         let train = rows.iter().copied().filter(|row| watched.binary_search(row).is_err()).collect();
         Ok((Self(Kind::List(train)), Self(Kind::List(watched))))
+    }
+
+    /// The rows of which these are the two sides of a split; `None` where they are not. Their set is drawn faster than those of
+    /// the sides.
+    pub(crate) fn before_split(train: &Self, valid: &Self) -> Option<Self> {
+        let (Kind::Rule(train), Kind::Rule(valid)) = (&train.0, &valid.0) else { return None };
+        let (mut steps, mut splits) = (vec![], 0);
+        for (a, b) in train.steps.iter().zip(&valid.steps) {
+            match (a, b) {
+                (Step::Watch(a, Side::Train), Step::Watch(b, Side::Test)) if a == b => splits += 1,
+                (Step::Without(a), Step::Without(b)) if a == b => steps.push(Step::Without(a.clone())),
+                _ => return None,
+            }
+        }
+        let are_sides = splits == 1 && train.base == valid.base && train.steps.len() == valid.steps.len();
+        are_sides.then(|| Self(Kind::Rule(Arc::new(Rule { base: train.base.clone(), steps }))))
     }
 
     /// The rows of both, in increasing order.
@@ -243,14 +278,14 @@ impl PlannedRows {
     /// that must be looked at.
     ///
     /// All of `m` distinct rows are among `r` of `N` that are drawn independently with probability `(r / N)ᵐ` at most. That
-    /// is taken for impossible below 2⁻¹⁰⁰⁰. A sample with replacement has more distinct rows than a fourth of its draws.
+    /// is taken for impossible below 2⁻²⁰⁰. A sample with replacement has more distinct rows than a fourth of its draws.
     fn are_surely_left(&self, removed: &Self) -> Result<bool> {
         let (Kind::Rule(rule), Kind::Rule(removed)) = (&self.0, &removed.0) else { return Ok(false) };
         let Base::Draw(Draw { units, .. }) = &removed.base else { return Ok(false) };
-        if units.rows() <= BLOCK || units.are_groups() {
+        if units.are_groups() {
             return Ok(false);
         }
-        let mut least = rule.base.len()? as f64 / 4.;
+        let mut least = rule.base.len()?.min(units.rows() as usize) as f64 / 4.;
         for step in &rule.steps {
             match step {
                 Step::Watch(watch, Side::Train) => least *= 1. - watch.share,
@@ -260,7 +295,7 @@ impl PlannedRows {
             }
         }
         let share = removed.base.len()? as f64 / f64::from(units.rows());
-        Ok(least * share.log2() < -1000.)
+        Ok(least * share.log2() < -200.)
     }
 
     fn then(&self, step: Step) -> Self {
@@ -293,7 +328,7 @@ impl PlannedRows {
 }
 
 /// Rows of data that is split once when it is planned, to see whether it can be.
-const SMALL: u32 = 4096;
+const SMALL: u32 = 1024;
 
 impl Rule {
     /// The rows after the first `steps` steps.

@@ -23,7 +23,7 @@ pub(crate) fn check(config: &TrainConfig, run: &RunSpec, data: &dyn Dataset) -> 
     if input_scaling.is_none() && target_scaling.is_none() {
         return Ok(());
     }
-    let (first, features) = (run.train.first(1)?, run.features.as_deref());
-    let rows = (&*first, run.train.len()?);
+    let (row, features) = (run.train.a_row(), run.features.as_deref());
+    let rows = (row.as_slice(), run.train.at_most()?);
     FittedScalings::check(data, rows, features, input_scaling.as_ref(), target_scaling.as_ref())
 }

@@ -101,9 +101,10 @@ impl<N: Network> Trainer<N> {
 /// # Errors
 /// When they are not, or the row cannot be read.
 pub(super) fn check_positions(config: &TrainConfig, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
-    if config.augment.is_empty() || data.positions().is_one() || run.train.is_empty() {
+    let (false, false, Some(row)) = (config.augment.is_empty(), data.positions().is_one(), run.train.a_row())
+    else {
         return Ok(());
-    }
-    let batch = MixedBatch::from(data.batch(&run.train.first(1)?, &Device::Cpu)?).positions(data.positions());
+    };
+    let batch = MixedBatch::from(data.batch(&[row], &Device::Cpu)?).positions(data.positions());
     config.augment.check_batch(&batch)
 }

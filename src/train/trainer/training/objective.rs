@@ -118,9 +118,9 @@ pub(crate) fn check_soft_targets(
     data: &dyn Dataset,
     output: Output,
 ) -> Result<()> {
-    let has_soft = match &*run.train.first(1)? {
-        [] => false,
-        first => data.soft_targets(first, &Device::Cpu)?.is_some(),
+    let has_soft = match run.train.a_row() {
+        None => false,
+        Some(row) => data.soft_targets(&[row], &Device::Cpu)?.is_some(),
     };
     if has_soft {
         data.positions().check_one("a training with soft targets")?;
