@@ -7,7 +7,7 @@
 //! Each figure is of a process of its own. The two sides of a ratio run in turn, and the ratio is that of the medians.
 //! Trainings from files keep 64 MiB of rows in memory, so that every epoch reads the files again; whether the system then
 //! reads the disk depends on its own cache. The data in memory is shuffled in full, that in files in blocks.
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use candle_ensemble::{
     data::{Dataset, FileDataset, RowFiles, TensorDataset},
     strategy::MultiRun,
@@ -56,7 +56,7 @@ fn write(
     rows: usize,
     mut row: impl FnMut(usize, &mut Vec<u8>),
 ) -> Result<()> {
-    let write = || {
+    let mut write = || {
         let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
         header.push_str(&" ".repeat((64 - (header.len() + 11) % 64) % 64));
         header.push('\n');

@@ -80,7 +80,8 @@
 //! | `progress` | a progress bar |
 //! | `learned` | what needs a solver: blending, stacking, dynamic selection, calibration, the Mahalanobis distance |
 //! | `align` | alignment of networks before their weights are averaged |
-//! | `object-store` | a store in object storage (S3, Google Cloud Storage, Azure): `store::ObjectStore` |
+//! | `object-store` | a store in object storage (S3, Google Cloud Storage, Azure): `store::ObjectStore`; off by default |
+//! | `parquet` | data sets over Parquet files ([`data::RowFiles`]); off by default |
 //! | `cuda`, `cudnn`, `metal`, `accelerate`, `mkl` | passed on to candle; the device is set by [`Session::device`] |
 // Two files are exempt, and say why: `files/map.rs` and `threads/mod.rs`.
 #![deny(unsafe_code)]
