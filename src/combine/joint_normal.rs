@@ -85,17 +85,9 @@ impl JointNormal {
         weights: &[f64],
         seed: Seed,
     ) -> Result<Self> {
-        let count = columns.len().max(1);
-        let fit_column = |(number, (column, target)): (usize, (&mut Column, &Vec<f64>))| {
-            let rows = partial_rows(covered, column.nrows());
-            let table = with_target(column, target);
-            let normal = Normal::estimate(&table, covered, weights, count)?;
-            normal.draw(&rows, &table, column, seed.nth("missing predictions", number as u64))?;
-            Ok(normal.without_last())
-        };
-        let columns = columns.par_iter_mut().zip(targets).enumerate();
-        let normals: Vec<Result<Normal>> = wide(|| columns.map(fit_column).collect());
-        Ok(Self(normals.into_iter().collect::<Result<_>>()?))
+        let with_targets = WithTargets::estimate(columns, covered, targets, weights)?;
+        with_targets.draw(columns, covered, targets, (seed, 0))?;
+        Ok(with_targets.without_targets())
     }
 
     /// Of so many rows, every which one is enough to estimate the distribution of slots and their targets.
@@ -133,6 +125,75 @@ impl JointNormal {
                 Err(Error::invalid("the joint distribution of the slots", must, "another size"))
             }
         }
+    }
+}
+
+/// The joint distribution of all slots and the target, one for each class or output: what missing cells are drawn from.
+#[derive(Clone, Debug)]
+pub(crate) struct WithTargets(Vec<Normal>);
+
+impl WithTargets {
+    /// Estimates it for a table `(R, S·C)`, slot by slot, with one column of `targets` for each column of a slot.
+    pub(crate) fn of_table(table: &Tensor, held_out: &HeldOut, targets: &[Vec<f64>]) -> Result<Self> {
+        let columns = columns_of(table, held_out.predictions().slots())?;
+        let covered = held_out.predictions().coverage_by_slot()?;
+        Self::estimate(&columns, covered.as_deref(), targets, &held_out.weights_or_ones()?)
+    }
+
+    fn estimate(
+        columns: &[Column],
+        covered: Option<&Covered>,
+        targets: &[Vec<f64>],
+        weights: &[f64],
+    ) -> Result<Self> {
+        let count = columns.len().max(1);
+        let of_column = |(column, target): (&Column, &Vec<f64>)| {
+            Normal::estimate(&with_target(column, target), covered, weights, count)
+        };
+        let columns = columns.par_iter().zip(targets);
+        let normals: Vec<Result<Normal>> = wide(|| columns.map(of_column).collect());
+        Ok(Self(normals.into_iter().collect::<Result<_>>()?))
+    }
+
+    /// Draws the missing cells of a table `(R, S·C)` whose rows come after `first` others.
+    pub(crate) fn draw_table(
+        &self,
+        table: &Tensor,
+        held_out: &HeldOut,
+        targets: &[Vec<f64>],
+        first: usize,
+    ) -> Result<Tensor> {
+        let predictions = held_out.predictions();
+        let Some(covered) = predictions.coverage_by_slot()? else { return Ok(table.clone()) };
+        let mut columns = columns_of(table, predictions.slots())?;
+        self.draw(&mut columns, Some(&covered), targets, (held_out.seed(), first))?;
+        Ok(with_missing(table, &columns, predictions)?)
+    }
+
+    fn draw(
+        &self,
+        columns: &mut [Column],
+        covered: Option<&Covered>,
+        targets: &[Vec<f64>],
+        (seed, first): (Seed, usize),
+    ) -> Result<()> {
+        let draw_column =
+            |(number, ((normal, column), target)): (usize, ((&Normal, &mut Column), &Vec<f64>))| {
+                let rows = partial_rows(covered, column.nrows());
+                if rows.is_empty() {
+                    return Ok(());
+                }
+                let table = with_target(column, target);
+                normal.draw(&rows, &table, column, (seed.nth("missing predictions", number as u64), first))
+            };
+        let columns = self.0.par_iter().zip(columns.par_iter_mut()).zip(targets).enumerate();
+        let drawn: Vec<Result<()>> = wide(|| columns.map(draw_column).collect());
+        drawn.into_iter().collect()
+    }
+
+    /// The distribution of the slots alone.
+    pub(crate) fn without_targets(&self) -> JointNormal {
+        JointNormal(self.0.iter().map(Normal::without_last).collect())
     }
 }
 
@@ -380,13 +441,20 @@ impl Normal {
         Ok(Conditional { present: there, missing, slopes, rest })
     }
 
-    /// Draws the missing cells of `column`, given those of the table, which has the target too.
-    fn draw(&self, patterns: &Patterns, table: &Array2<f64>, column: &mut Column, seed: Seed) -> Result<()> {
+    /// Draws the missing cells of `column`, given those of the table, which has the target too. Its rows come after `first`
+    /// others.
+    fn draw(
+        &self,
+        patterns: &Patterns,
+        table: &Array2<f64>,
+        column: &mut Column,
+        (seed, first): (Seed, usize),
+    ) -> Result<()> {
         for (present, rows) in patterns {
             let conditional = self.given(&[&present[..], &[true]].concat())?;
             let root = root(&conditional.rest);
             for row in rows {
-                let mut rng = seed.nth("row", *row as u64).rng();
+                let mut rng = seed.nth("row", (first + *row) as u64).rng();
                 let normal: Array1<f64> =
                     conditional.missing.iter().map(|_| StandardNormal.sample(&mut rng)).collect();
                 let noise = root.dot(&normal);

@@ -3,7 +3,7 @@ use crate::{
     combine::{Combiner, FittedCombiner},
     data::Task,
     metrics::{ClassMetrics, Criterion, Metrics, Scored, Truth, ValueMetrics},
-    predictions::on_disk::{AboutRows, ChunkView},
+    predictions::on_disk::ChunkView,
     Error, HeldOutFile, Result,
 };
 use candle_core::DType;
@@ -22,7 +22,8 @@ pub(crate) fn fit_loaded<C: Combiner + ?Sized>(combiner: &C, file: &HeldOutFile)
 }
 
 /// The targets of rows.
-pub(crate) fn truth_of(task: Task, about: AboutRows) -> Truth {
+#[cfg(feature = "learned")]
+pub(crate) fn truth_of(task: Task, about: crate::predictions::on_disk::AboutRows) -> Truth {
     match task {
         Task::Classification { .. } => Truth::Classes(about.classes),
         Task::Regression { .. } => Truth::Values(about.values),

@@ -48,6 +48,7 @@ impl Mapped {
     }
 
     /// Maps a file that nobody else can reach, such as one without a name.
+    #[cfg(feature = "learned")]
     pub(crate) fn of(file: &File) -> io::Result<Self> {
         // SAFETY: The file has no name and is not written to while it is mapped, so it does not change.
         unsafe { Mmap::map(file) }.map(Self)

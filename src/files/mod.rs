@@ -97,6 +97,7 @@ impl Draft {
 }
 
 /// A file without a name in the folder of `path`, which is gone when it is closed.
+#[cfg(feature = "learned")]
 pub(crate) fn scratch(path: &Path) -> Result<File> {
     tempfile::tempfile_in(folder(path)).map_err(|source| failed(path, source))
 }

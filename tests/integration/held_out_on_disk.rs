@@ -139,3 +139,87 @@ fn what_does_not_belong_together_is_refused() -> Result<()> {
     assert_eq!(weights.fit_on_disk(&file)?.weights(), weights.weights());
     Ok(())
 }
+
+#[cfg(target_os = "linux")]
+mod memory {
+    use super::*;
+    use candle_ensemble::{
+        data::Task,
+        predictions::{HeldOutWriter, Predictions},
+    };
+    use std::{fs, path::Path, process::Command};
+
+    const MEMBERS: usize = 20;
+    const CLASSES: usize = 10;
+    const MIB: f64 = 1024. * 1024.;
+    /// The variable that has the path of the file and the rule of a measurement.
+    const CASE: &str = "HELD_OUT_ON_DISK_CASE";
+
+    fn write(path: &Path, rows: usize) {
+        let mut writer = HeldOutWriter::create(path).unwrap().chunk_rows(2000);
+        for first in (0..rows).step_by(1000) {
+            let count = MEMBERS * 1000 * CLASSES;
+            let noise = Tensor::arange(0f32, count as f32, &CPU).unwrap().affine(1.7, first as f64).unwrap();
+            let noise = noise.sin().unwrap().reshape((MEMBERS, 1000, CLASSES)).unwrap();
+            let values = candle_nn::ops::softmax(&noise, 2).unwrap();
+            let predictions = Predictions::new(values, Task::Classification { classes: CLASSES }).unwrap();
+            let labels = Tensor::from_iter((0..1000u32).map(|row| (row * 7 / 3) % 10), &CPU).unwrap();
+            writer.push(&HeldOut::from_predictions(&predictions, &labels).unwrap()).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+
+    /// The peak resident memory in MiB.
+    fn peak() -> f64 {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.
+    }
+
+    /// Runs in a process of its own: prints the growth of the peak during a fit.
+    #[test]
+    #[ignore = "a part of the_memory_does_not_grow_with_the_table"]
+    fn fit_and_measure() {
+        let Ok(case) = std::env::var(CASE) else { return };
+        let (path, rule) = case.split_once('|').unwrap();
+        let file = HeldOutFile::open(path).unwrap().with_memory(0);
+        fs::write("/proc/self/clear_refs", "5").unwrap();
+        let before = peak();
+        match rule {
+            "inverse-error" => drop(InverseError::new().fit_on_disk(&file).unwrap()),
+            "squares" => drop(SimplexSquares::new().fit_on_disk(&file).unwrap()),
+            "log-loss" => drop(SimplexLogLoss::new().fit_on_disk(&file).unwrap()),
+            _ => drop(EnsembleSelection::new(4).fit_on_disk(&file).unwrap()),
+        }
+        println!("growth {}", peak() - before);
+    }
+
+    fn growth(path: &Path, rule: &str) -> f64 {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["held_out_on_disk::memory::fit_and_measure", "--exact", "--ignored", "--nocapture"]);
+        // Freed memory goes back to the system at once, so that resident memory is memory in use.
+        child.env("MALLOC_MMAP_THRESHOLD_", "65536").env(CASE, format!("{}|{rule}", path.display()));
+        let output = child.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let growth = text.lines().find_map(|line| line.split("growth ").nth(1));
+        let growth = growth.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+        growth.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// Four times the rows, 46 MiB more of predictions: what grows is a few numbers for each row.
+    #[test]
+    fn the_memory_does_not_grow_with_the_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let [small, large] = [20_000usize, 80_000].map(|rows| {
+            let path = folder.path().join(rows.to_string());
+            write(&path, rows);
+            (path, (rows * MEMBERS * CLASSES * 4) as f64 / MIB)
+        });
+        for rule in ["inverse-error", "squares", "log-loss", "selection"] {
+            let (of_small, of_large) = (growth(&small.0, rule), growth(&large.0, rule));
+            assert!(of_large < large.1 / 2., "{rule}: {of_large} MiB for a table of {} MiB", large.1);
+            let more = of_large - of_small;
+            assert!(more < (large.1 - small.1) / 4., "{rule}: {of_small} and {of_large} MiB");
+        }
+    }
+}

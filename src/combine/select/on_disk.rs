@@ -9,8 +9,8 @@ use crate::{
         on_disk::FileRows,
         select::{squared_error::Products, Scorer, SelectionPath},
     },
-    kernels::float::Number,
-    metrics::{RowLoss, Truth},
+    kernels::{float::Number, ln::ln, simd::vectorized},
+    metrics::{RowLoss, Truth, NLL_EPSILON},
     threads::wide,
     HeldOutFile, Result,
 };
@@ -89,6 +89,13 @@ impl<'a, T: Number> Problem<'a, T> {
         })
     }
 
+    /// What a slot predicts for a row of a block, if it does.
+    #[inline]
+    fn predicted<'b>(&self, block: &BlockRows<'b, T>, slot: usize, row: usize) -> Option<&'b [T]> {
+        let there = block.there.is_none_or(|there| there.slot(slot)[row] > 0.);
+        there.then(|| &block.values.slot(slot)[row * self.width..(row + 1) * self.width])
+    }
+
     /// Calls `visit` with the place of each row of a block that a slot predicts among all rows, and its predictions.
     #[inline]
     fn each(&self, block: &BlockRows<'_, T>, slot: usize, mut visit: impl FnMut(usize, &[T])) {
@@ -137,19 +144,22 @@ impl<'a, T: Number> InPasses<'a, T> {
     fn new(problem: &'a Problem<'a, T>, slots: Vec<usize>) -> Self {
         let (rows, all) = (problem.weights.len(), problem.matrix.slots);
         let partial = problem.there.as_ref().map(|_| {
-            let (mut losses, mut counts) = (vec![0.; rows], vec![0.; rows]);
-            let mut own = vec![0.; problem.width];
+            let mut losses = vec![0.; rows];
             for block in problem.blocks() {
-                for slot in 0..all {
-                    problem.each(&block, slot, |row, predicted| {
-                        own.iter_mut().zip(predicted).for_each(|(own, x)| *own = (*x).into());
-                        losses[row] += problem.loss.of(&own, problem.truth, row);
-                        counts[row] += 1.;
-                    });
-                }
+                let single = |own: &mut Vec<f64>, (row, loss): (usize, &mut f64)| {
+                    let mut count = 0.;
+                    for predicted in (0..all).filter_map(|slot| problem.predicted(&block, slot, row)) {
+                        own.clear();
+                        own.extend(predicted.iter().map(|x| (*x).into()));
+                        *loss += problem.loss.of(own, problem.truth, block.rows.start + row);
+                        count += 1.;
+                    }
+                    *loss /= count;
+                };
+                let losses = &mut losses[block.rows.clone()];
+                wide(|| losses.par_iter_mut().enumerate().for_each_init(Vec::new, single));
                 block.release();
             }
-            losses.iter_mut().zip(&counts).for_each(|(loss, count)| *loss /= count);
             Partial { counts: vec![0.; rows], losses, added: vec![0; slots.len()] }
         });
         Self { problem, slots, sum: vec![0.; rows * problem.width], count: 0, partial }
@@ -162,6 +172,12 @@ impl<'a, T: Number> InPasses<'a, T> {
         let mut sums = vec![[0.; 2]; self.slots.len()];
         for block in problem.blocks() {
             let of_slot = |slot: &usize| {
+                if self.partial.is_none() && width == 1 && problem.loss == RowLoss::LogLoss {
+                    let (sum, weights) =
+                        (&self.sum[block.rows.clone()], &problem.weights[block.rows.clone()]);
+                    let share = 1. / (self.count + 1) as f64;
+                    return [log_loss(block.values.slot(*slot), sum, weights, share), 1.];
+                }
                 let (mut mean, mut sum, mut total) = (vec![0.; width], 0., 0.);
                 problem.each(&block, *slot, |row, predicted| {
                     let (count, before) = match &self.partial {
@@ -191,6 +207,26 @@ impl<'a, T: Number> InPasses<'a, T> {
     fn current(&self, partial: &Partial) -> f64 {
         partial.losses.iter().zip(self.problem.weights).map(|(loss, w)| loss * w).sum()
     }
+}
+
+/// The weighted sum of the log-losses of the means `(sum + predicted) · share`, summed in lanes in a fixed order.
+fn log_loss<T: Number>(predicted: &[T], sum: &[f64], weights: &[f64], share: f64) -> f64 {
+    const LANES: usize = 8;
+    vectorized(
+        #[inline(always)]
+        || {
+            let mut lanes = [0f64; LANES];
+            let rows = predicted.chunks(LANES).zip(sum.chunks(LANES)).zip(weights.chunks(LANES));
+            for ((predicted, sum), weights) in rows {
+                for (lane, ((p, s), w)) in lanes.iter_mut().zip(predicted.iter().zip(sum).zip(weights)) {
+                    let mean = (s + (*p).into()) * share;
+                    let mean = if mean > NLL_EPSILON { mean } else { NLL_EPSILON };
+                    *lane -= w * ln(if mean < 1. { mean } else { 1. });
+                }
+            }
+            lanes.iter().sum()
+        },
+    )
 }
 
 impl<T: Number> Scorer for InPasses<'_, T> {

@@ -2,38 +2,38 @@
 use crate::{
     combine::{
         fit_loaded,
-        joint_normal::JointNormal,
+        joint_normal::{JointNormal, WithTargets},
         stack::{
             features::slot_features, learner::MetaMoments, moments::Moments, FittedStack, MetaDataset,
             MetaFeatures, MetaLearner, Stack,
         },
         FittedOn,
     },
-    Error, HeldOutFile, Result,
+    Error, HeldOut, HeldOutFile, Result,
 };
+use candle_core::Tensor;
 
 /// Fits a stack without inputs: in passes over the moments of the meta-features where the meta-learner needs no more than
-/// these, and in memory otherwise. With missing predictions, which are drawn from the rows, and with fewer rows than
-/// meta-features, it needs the rows.
+/// these, and in memory otherwise. With fewer rows than meta-features it needs the rows.
 pub(crate) fn fit<M: MetaLearner>(stack: &Stack<M>, file: &HeldOutFile) -> Result<FittedStack<M::Model>> {
-    let (first, count) = MetaFeatures::kept_outputs(file.task());
-    let features = file.slots() * count;
-    if file.is_partial() || file.rows() < features {
+    let (_, count) = MetaFeatures::kept_outputs(file.task());
+    if file.rows() < file.slots() * count {
         return fit_loaded(stack, file);
     }
-    let Some(model) = stack.learner.fit_moments(&mut || moments(file, stack.features))? else {
-        return fit_loaded(stack, file);
-    };
-    let sample = file.every(JointNormal::step(file.rows(), file.slots(), count))?;
-    let table = slot_features(sample.predictions(), stack.features)?.detach();
-    let targets = sample.target_columns()?;
-    let (joint, _) = JointNormal::fit_table(&table, &sample, &targets[first..first + count])?;
-    let on = FittedOn::new(&file.without_rows()?);
-    Ok(FittedStack { features: stack.features, names: file.names().to_vec(), on, inputs: None, joint, model })
+    let mut joint = None;
+    let model = stack.learner.fit_moments(&mut || {
+        let (distribution, moments) = read(file, stack.features)?;
+        joint = Some(distribution);
+        Ok(moments)
+    })?;
+    let (Some(model), Some(joint)) = (model, joint) else { return fit_loaded(stack, file) };
+    let (names, on) = (file.names().to_vec(), FittedOn::new(&file.without_rows()?));
+    Ok(FittedStack { features: stack.features, names, on, inputs: None, joint, model })
 }
 
-/// The moments of the meta-features and targets of all rows, in one pass.
-fn moments(file: &HeldOutFile, features: MetaFeatures) -> Result<MetaMoments> {
+/// The joint distribution of the meta-features, from as many rows as a fit in memory takes for it, and the moments of
+/// meta-features and targets of all rows, in one pass. Missing meta-features are drawn as in memory.
+fn read(file: &HeldOutFile, features: MetaFeatures) -> Result<(JointNormal, MetaMoments)> {
     let (_, count) = MetaFeatures::kept_outputs(file.task());
     let bytes = Moments::bytes(file.slots() * count, file.task().width());
     if bytes > file.memory() {
@@ -41,10 +41,16 @@ fn moments(file: &HeldOutFile, features: MetaFeatures) -> Result<MetaMoments> {
         let must = format!("at most {} bytes, the limit of HeldOutFile::with_memory", file.memory());
         return Err(Error::invalid(what, must, format!("{bytes} bytes")));
     }
-    let mut sum: Option<Moments> = None;
+    let sample = file.every(JointNormal::step(file.rows(), file.slots(), count))?;
+    let (table, targets) = table_of(&sample, features)?;
+    let distribution = WithTargets::of_table(&table, &sample, &targets)?;
+    drop((sample, table, targets));
+    let (mut sum, mut first): (Option<Moments>, usize) = (None, 0);
     for number in 0..file.chunks() {
         let chunk = file.chunk(number)?;
-        let table = slot_features(chunk.predictions(), features)?.detach();
+        let (table, targets) = table_of(&chunk, features)?;
+        let table = distribution.draw_table(&table, &chunk, &targets, first)?;
+        first += chunk.rows().len();
         let own = Moments::of_all(&MetaDataset::new(table, &chunk), sum.as_ref())?;
         sum = Some(match sum {
             Some(sum) => sum.plus(&own),
@@ -52,5 +58,13 @@ fn moments(file: &HeldOutFile, features: MetaFeatures) -> Result<MetaMoments> {
         });
     }
     let none = || Error::invalid("number of held-out rows", "at least 1", 0);
-    Ok(MetaMoments::new(&sum.ok_or_else(none)?, file.task()))
+    let moments = MetaMoments::new(&sum.ok_or_else(none)?, file.task());
+    Ok((distribution.without_targets(), moments))
+}
+
+/// The meta-features of rows, and the target of each column of a slot.
+fn table_of(held_out: &HeldOut, features: MetaFeatures) -> Result<(Tensor, Vec<Vec<f64>>)> {
+    let (first, count) = MetaFeatures::kept_outputs(held_out.predictions().task());
+    let targets = held_out.target_columns()?;
+    Ok((slot_features(held_out.predictions(), features)?.detach(), targets[first..first + count].to_vec()))
 }

@@ -110,6 +110,7 @@ proptest! {
     #[test]
     fn linear_stacks_are_those_in_memory(
         seed in 0u64..1000, rows in 60usize..200, chunk_rows in 1usize..250, weighted: bool, classes: bool,
+        partial: bool,
     ) {
         use crate::combine::stack::{AffineModel, ElasticNet, Linear, MetaLearner, Ridge, Stack};
         fn agree<M: MetaLearner<Model = AffineModel>>(learner: M, file: &HeldOutFile) {
@@ -127,7 +128,7 @@ proptest! {
             assert!((one - other).abs() < 1e-9 * (1. + one), "{one} is not {other}");
         }
         let folder = tempfile::tempdir().unwrap();
-        let all = held_out(seed, rows, classes, &COMPLETE, weighted);
+        let all = held_out(seed, rows, classes, if partial { &PARTIAL } else { &COMPLETE }, weighted);
         let path = folder.path().join("a");
         let file = on_disk(&path, &all, chunk_rows).with_memory(1 << 20);
         prop_assume!(file.rows() > 15);

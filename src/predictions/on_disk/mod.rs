@@ -47,7 +47,7 @@ const MEMORY: usize = 1 << 30;
 /// | [`EnsembleSelection`](crate::combine::EnsembleSelection), log-loss | 2, and one for each step over the probabilities of the true classes, `S·R` on disk | `R` |
 /// | [`EnsembleSelection`](crate::combine::EnsembleSelection), squared error or Brier score | 2 | `S² + R` |
 /// | [`EnsembleSelection`](crate::combine::EnsembleSelection), another loss of rows, or where predictions are missing | one for each step | `R·C` |
-/// | [`stack::Linear`](crate::combine::stack::Linear), [`stack::Ridge`](crate::combine::stack::Ridge) with a fixed penalty | 3 | `(S·C)²` |
+/// | Stacks of [`Linear`](crate::combine::stack::Linear), and of [`Ridge`](crate::combine::stack::Ridge) and [`ElasticNet`](crate::combine::stack::ElasticNet) with a fixed penalty | 2 | `(S·C)²` |
 ///
 /// All other rules, and penalties that are chosen by cross-validation, need the predictions in memory. They are read if they
 /// take no more than a limit ([`with_memory`](Self::with_memory)), and refused otherwise.
@@ -120,6 +120,7 @@ impl HeldOutFile {
     }
 
     /// The bytes that the predictions may take where a rule needs all of them in memory.
+    #[cfg(feature = "learned")]
     pub(crate) fn memory(&self) -> usize {
         self.memory
     }
@@ -185,11 +186,13 @@ impl HeldOutFile {
     }
 
     /// Whether predictions are f64; otherwise they are f32.
+    #[cfg(any(feature = "learned", test))]
     pub(crate) fn is_wide(&self) -> bool {
         self.index.wide
     }
 
     /// The number of rows that each slot predicts.
+    #[cfg(any(feature = "learned", test))]
     pub(crate) fn counts(&self) -> &[u64] {
         &self.index.counts
     }

@@ -249,3 +249,43 @@ fn more_than_the_memory_is_not_loaded() {
     let error = file.with_memory(bytes - 1).load().unwrap_err().to_string();
     assert!(error.contains(&format!("must be at most {} bytes", bytes - 1)), "{error}");
 }
+
+/// A file with right hashes, whose index says what cannot be.
+#[test]
+fn an_index_that_contradicts_itself_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.heldout");
+    let file = written(&path, &[random(4, 40, true, 0.5)], 16);
+    let index = file.index.clone();
+    drop(file);
+    let bytes = fs::read(&path).unwrap();
+    let (_, end) = layout::index(&bytes).unwrap();
+    let changes: [fn(&mut Index); 12] = [
+        |index| index.chunks.clear(),
+        |index| index.chunks[0].rows = 0,
+        |index| index.chunks[1].rows = usize::MAX / 2,
+        |index| index.chunks[1].rows += 1000,
+        |index| index.chunks[1].start = 0,
+        |index| index.chunks[1].start = u64::MAX - 4095,
+        |index| index.chunks[1].start += 1,
+        |index| index.chunks[0].weight = f64::NAN,
+        |index| index.counts.truncate(1),
+        |index| drop(index.costs.pop()),
+        |index| index.names.clear(),
+        |index| index.task = Task::Classification { classes: usize::MAX },
+    ];
+    let with = |index: &Index| {
+        let closing = layout::closing(&codec::encode(index).unwrap());
+        fs::write(&path, [&bytes[..end], &closing].concat()).unwrap();
+        HeldOutFile::open(&path)
+    };
+    assert!(with(&index).unwrap().load().is_ok());
+    for (number, change) in changes.iter().enumerate() {
+        let mut wrong = index.clone();
+        change(&mut wrong);
+        assert!(matches!(with(&wrong), Err(Error::Foreign { .. })), "{number}");
+    }
+    // Fewer classes: the labels are then out of range.
+    let wrong = Index { task: Task::Classification { classes: 2 }, ..index };
+    assert!(with(&wrong).and_then(|file| file.load()).is_err());
+}
