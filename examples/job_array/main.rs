@@ -1,73 +1,24 @@
 //! One ensemble, trained by many processes that share a store: the tasks of a job array, the pods of an indexed job, the
-//! ranks of MPI. Then one process collects it.
+//! ranks of MPI, or workers that come and go. Then one process collects it.
 //!
 //! `cargo run --release --example job_array -- --help`
+mod args;
 #[path = "../common/digits.rs"]
 mod digits;
 #[path = "../common/program.rs"]
 mod program;
 
+use args::Args;
 use candle_core::Result as CandleResult;
 use candle_ensemble::{
     combine::Mean, data::*, exec::*, nn::seq, observe::*, store::*, strategy::Bagging, train::*, *,
 };
 use candle_nn::{linear, Activation, VarBuilder};
-use clap::Parser;
 use program::{on_interrupt, parse, program, say, Failure};
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Train the networks of a bagged ensemble on handwritten digits in many processes that share a store, and collect them.
-///
-/// Each process trains a fixed share of the networks. Under Slurm (array or tasks), Open MPI and Kubernetes (indexed
-/// job) it finds its share by itself. A process that is killed continues where it was when it is started again.
-#[derive(Parser)]
-struct Args {
-    /// Where members are kept: a folder that all processes see
-    #[arg(long)]
-    store: PathBuf,
-    /// The share of this process, such as 2/8, from 0 to N − 1 [default: what the scheduler says, otherwise all]
-    #[arg(long, value_name = "I/N", value_parser = share, conflicts_with = "collect")]
-    shard: Option<(usize, usize)>,
-    /// Collect the trained networks instead: measure the ensemble and write it to this file
-    #[arg(long, value_name = "FILE")]
-    collect: Option<PathBuf>,
-    /// Networks
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
-    members: u32,
-    /// Passes over the training rows
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
-    epochs: u32,
-    /// Units of each of the two hidden layers
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
-    width: u32,
-    /// Epochs after which an unfinished network is kept
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    checkpoint_every: u32,
-    /// Networks that train at the same time [default: one on each core]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    threads: Option<u32>,
-    /// Seed of everything. All processes need the same
-    #[arg(long, default_value_t = 42)]
-    seed: u64,
-    /// Print the result only
-    #[arg(long)]
-    quiet: bool,
-}
-
-fn share(text: &str) -> Result<(usize, usize), String> {
-    let must = "a number and how many there are, such as 2/8";
-    let (index, of) = text.split_once('/').ok_or(must)?;
-    match (index.parse(), of.parse()) {
-        (Ok(index), Ok(of)) => Ok((index, of)),
-        _ => Err(must.into()),
-    }
-}
 
 fn main() -> ExitCode {
     program(|| run(&parse()?))
@@ -80,12 +31,13 @@ fn run(args: &Args) -> Result<(), Failure> {
     let width = args.width as usize;
     let trainer = Trainer::new(move |vb| build(width, vb)).epochs(args.epochs as usize);
 
-    let store = DirectoryStore::new(&args.store)?;
-    let session = Session::new(&trainer, &data).store(&store);
+    let store = open(&args.store)?;
+    let session = Session::new(&trainer, &data).store(&*store);
     let session = session.checkpoints(Checkpoints::Epochs(args.checkpoint_every as usize));
     let plan = session.plan(&Bagging::new(args.members as usize), args.seed)?;
     match &args.collect {
         Some(file) => collect(session.load(&plan)?, &test, file),
+        None if args.status => status(args, &session, &plan),
         None => train(args, session, &plan),
     }
 }
@@ -96,24 +48,64 @@ fn build(width: usize, vb: VarBuilder<'static>) -> CandleResult<impl network::Ne
     Ok(second.add(linear(width, 10, vb.pp(2))?))
 }
 
-/// Trains the share of this process.
+/// A folder, or a bucket if the place is an address.
+fn open(place: &str) -> Result<Box<dyn Store>, Failure> {
+    if !place.contains("://") {
+        return Ok(Box::new(DirectoryStore::new(place)?));
+    }
+    #[cfg(feature = "object-store")]
+    return Ok(Box::new(ObjectStore::from_url(place)?));
+    #[cfg(not(feature = "object-store"))]
+    Err(format!("--store {place}: this program was built without --features object-store").into())
+}
+
+/// Trains the share of this process, or what it takes from the store.
 fn train(args: &Args, session: Session<'_, impl Learner>, plan: &plan::Plan) -> Result<(), Failure> {
-    on_interrupt(format!("what is finished is in {}; the same command continues", args.store.display()));
+    on_interrupt(format!("what is finished is in {}; the same command continues", args.store));
     let threads = match args.threads {
         Some(threads) => Threads::new(threads as usize)?,
         None => Threads::all_cores(),
     };
+    let progress = ProgressBar::new(1);
+    let observer: &dyn Observer = if args.quiet { &Silent } else { &progress };
+    let session = session.observer(observer);
+    if args.worker {
+        let worker = Worker::new().expiry(Duration::from_secs_f64(args.expiry));
+        session.executor(&threads).worker(&worker).build(plan)?;
+        say(format_args!("all networks are in {}", args.store));
+        return Ok(());
+    }
     let shard = match args.shard {
         Some((index, of)) => Some(Shard::new(index, of, &threads)?),
         None => Shard::from_env(&threads)?,
     };
-    let progress = ProgressBar::new(1);
-    let observer: &dyn Observer = if args.quiet { &Silent } else { &progress };
     let whole = Shard::new(0, 1, &threads)?;
-    session.observer(observer).executor(shard.as_ref().unwrap_or(&whole)).build(plan)?;
+    session.executor(shard.as_ref().unwrap_or(&whole)).build(plan)?;
     let which = shard.map_or("all networks are".into(), |shard| format!("{shard:?}: its networks are"));
-    say(format_args!("{which} in {}", args.store.display()));
+    say(format_args!("{which} in {}", args.store));
     Ok(())
+}
+
+/// Prints how far the build is, once or until it has ended.
+fn status(args: &Args, session: &Session<'_, impl Learner>, plan: &plan::Plan) -> Result<(), Failure> {
+    let show = |status: &Status| match args.json {
+        true => serde_json::to_string(status).map(say).map_err(|e| e.to_string()),
+        false => {
+            say(format_args!("{status}\n"));
+            Ok(())
+        }
+    };
+    let Some(seconds) = args.watch else { return Ok(show(&session.status(plan)?)?) };
+    let mut shown = Ok(());
+    session.watch(plan, Duration::from_secs_f64(seconds), |status| {
+        shown = show(status);
+        if shown.is_ok() {
+            Flow::Continue
+        } else {
+            Flow::Stop
+        }
+    })?;
+    Ok(shown?)
 }
 
 /// Measures the ensemble and writes it.
