@@ -98,9 +98,26 @@ say "the same array once more, $array, and $collect, which collects: $(states)"
 until_true ended "$collect"
 say "ended: $(members) networks, $(checkpoints) unfinished; $(cat "$folder/collect-$collect.log")"
 
-for file in "$folder"/alone/*; do
-    cmp "$file" "$STORE/${file##*/}"
-done
-[[ $(ls "$STORE") == "$(ls "$folder/alone")" ]]
-cmp "$folder/alone.ensemble" "$folder/slurm.ensemble"
-say "the same bytes as without Slurm: $(members) networks, the plan and the ensemble"
+# Compares everything with the run without Slurm.
+same() {
+    for file in "$folder"/alone/*; do
+        cmp "$file" "$STORE/${file##*/}"
+    done
+    [[ $(ls "$STORE") == "$(ls "$folder/alone")" ]]
+    "$PROGRAM" --store "$STORE" --collect "$folder/slurm.ensemble" "${ensemble[@]}" >"$folder/collect.log"
+    cmp "$folder/alone.ensemble" "$folder/slurm.ensemble"
+    say "the same bytes as without Slurm: $(members) networks, the plan and the ensemble"
+}
+same
+
+export STORE=$folder/workers
+array=$(submit --array=0-3 "$here/job_array.sbatch" "${ensemble[@]}" --worker --expiry 3)
+until_true running "$array" 4
+until_true at_least checkpoints 4
+say "array $array of workers, which take one network after the other; scancel of task 3, which does not come back"
+scancel "${array}_3"
+sleep 1
+"$PROGRAM" --store "$STORE" --status "${ensemble[@]}"
+until_true ended "$array"
+say "ended: $(members) networks, $(checkpoints) unfinished"
+same
