@@ -91,6 +91,7 @@ fn blobs_of_several_writers_have_one_first() {
     store(server.address, "a/below").write("c", b"").unwrap();
     assert_eq!(s3.list("").unwrap(), ["a.lease"]);
     assert_eq!(s3.locate("c"), "s3://bucket/a/c");
+    assert_eq!(ObjectStore::from_url("memory:///").unwrap().locate("c"), "memory:///c");
 }
 
 /// Two processes, each with a client of its own, and one that trains everything meanwhile.

@@ -156,7 +156,10 @@ pub(super) struct Connected {
 /// The client for an address. It makes no request yet.
 pub(super) fn connect(address: &str, options: &ObjectStoreOptions) -> Result<Connected> {
     let url = checked(address)?;
-    let shown = url.as_str().trim_end_matches('/').to_string();
+    let shown = match url.as_str().trim_end_matches('/') {
+        scheme if scheme.ends_with(':') => format!("{scheme}//"),
+        address => address.to_string(),
+    };
     let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|_| unknown(&shown))?;
     let all = options.all(&scheme)?;
     let mut secrets = Secrets::default();

@@ -24,9 +24,13 @@ impl Failure {
             return Self { why: secrets.removed_from(&failure.why), ..failure };
         }
         let cause = chain().last().map(ToString::to_string).unwrap_or_default();
+        let host = chain().find_map(|link| host_of(&link.to_string()));
         let http = chain().find_map(|link| link.downcast_ref::<object_store::client::HttpError>());
         let (passing, why) = match http {
-            Some(http) => (true, format!("{} ({cause})", transport(http.kind()))),
+            Some(http) => {
+                let details = host.into_iter().chain([cause]).collect::<Vec<_>>().join(": ");
+                (true, format!("{} ({details})", transport(http.kind())))
+            }
             None => (false, without_queries(&error.to_string())),
         };
         Self { why: secrets.removed_from(&why), passing, status: None }
@@ -57,6 +61,14 @@ fn answered(text: &str) -> Option<Failure> {
         false => format!("the server answered {status} ({})", details.join(": ")),
     };
     Some(Failure { why, passing: may_pass(number), status: Some(number) })
+}
+
+/// The server that a request went to, which may be that of the credentials: all of its address that contains none.
+fn host_of(text: &str) -> Option<String> {
+    let address = text.strip_prefix("Error performing ")?.split(' ').nth(1)?;
+    let url = url::Url::parse(address).ok()?;
+    let host = url.host_str()?;
+    Some(url.port().map_or_else(|| host.into(), |port| format!("{host}:{port}")))
 }
 
 /// The first line of an element of XML.
@@ -135,6 +147,14 @@ mod tests {
         assert!(busy.passing);
         let late = failure("Server returned error response: <Error><Code>InternalError</Code></Error>", &[]);
         assert_eq!((late.why.as_str(), late.passing), ("the server answered 200 OK (InternalError)", true));
+    }
+
+    #[test]
+    fn of_an_address_only_the_host_is_shown() {
+        let host = |address: &str| host_of(&format!("Error performing PUT {address} in 3ms - HTTP error"));
+        assert_eq!(host("http://user:secret@127.0.0.1:9000/b/a?sig=x").unwrap(), "127.0.0.1:9000");
+        assert_eq!(host("https://s3.amazonaws.com/b").unwrap(), "s3.amazonaws.com");
+        assert_eq!(host("REDACTED"), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use object_store::{
     retry::{RetryContext, RetryFailure, RetryPolicy},
     MultipartUpload, ObjectStore as Client, ObjectStoreExt, PutMode, PutMultipartOptions, PutPayload,
 };
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::runtime::{Builder, Runtime};
 
 /// How many parts of one object are under way at a time.
@@ -105,13 +105,6 @@ pub(super) struct Requests {
     pub(super) secrets: Arc<Secrets>,
 }
 
-impl fmt::Debug for Requests {
-    /// Without the client, whose form is its own matter.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Requests").field("effort", &self.effort).finish_non_exhaustive()
-    }
-}
-
 impl Requests {
     /// The content of an object; `None` where there is none.
     pub(super) async fn read(self, object: Object) -> Result<Option<Bytes>> {
@@ -206,11 +199,11 @@ impl Requests {
             Ok(()) => upload.complete().await.map(drop).map_err(failed),
             Err(failure) => Err(Unwritten::PartFailed(failure)),
         };
-        if done.is_err() {
-            if let Err(e) = upload.abort().await {
-                let why = self.failure(&e).why;
-                tracing::debug!(object = object.address, why, "the parts of an upload stay");
-            }
+        if done.is_err()
+            && let Err(e) = upload.abort().await
+        {
+            let why = self.failure(&e).why;
+            tracing::debug!(object = object.address, why, "the parts of an upload stay");
         }
         done
     }
