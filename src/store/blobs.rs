@@ -61,7 +61,6 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::store::{DirectoryStore, MemoryStore, Store};
 
     #[test]

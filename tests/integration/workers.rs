@@ -117,12 +117,23 @@ fn the_process_of_a_worker() {
     session.build(&plan(number("WORKER_RUNS"))).unwrap();
 }
 
-fn process(folder: &Path, name: &str, runs: usize, epoch: u64) -> Child {
+/// Another process, which does not outlive the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It has ended already where the test succeeds.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn process(folder: &Path, name: &str, runs: usize, epoch: u64) -> Process {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", "workers::the_process_of_a_worker"]).stdout(Stdio::null());
     command.env("WORKER_FOLDER", folder).env("WORKER_NAME", name);
     command.env("WORKER_RUNS", runs.to_string()).env("WORKER_EPOCH", epoch.to_string());
-    command.spawn().unwrap()
+    Process(command.spawn().unwrap())
 }
 
 fn wait_until(what: &str, mut happens: impl FnMut() -> bool) {
@@ -195,12 +206,12 @@ fn the_runs_of_a_killed_process_are_taken_over_from_their_checkpoints() -> Resul
         killed = status.under_way.first().filter(|run| run.epoch >= 2).cloned();
         killed.is_some()
     });
-    first.kill().unwrap();
-    first.wait().unwrap();
+    first.0.kill().unwrap();
+    first.0.wait().unwrap();
     let killed = killed.unwrap();
     assert_eq!(
         (&*killed.worker, killed.pid, killed.epochs, killed.generation),
-        ("first", first.id(), EPOCHS, 1)
+        ("first", first.0.id(), EPOCHS, 1)
     );
     let json = serde_json::to_value(session.status(&plan)?).unwrap();
     // It trains all three side by side.
@@ -236,7 +247,7 @@ fn a_process_that_was_suspended_leaves_its_runs_to_the_one_that_took_them_over()
 
     let mut first = process(&folder, "first", 2, 50);
     let signal = |name: &str| {
-        let status = Command::new("kill").args([name, &first.id().to_string()]).status().unwrap();
+        let status = Command::new("kill").args([name, &first.0.id().to_string()]).status().unwrap();
         assert!(status.success());
     };
     wait_until("the first worker has begun", || {
@@ -244,15 +255,16 @@ fn a_process_that_was_suspended_leaves_its_runs_to_the_one_that_took_them_over()
         status.under_way.len() == 2 && status.under_way.iter().all(|run| run.epoch >= 1)
     });
     signal("-STOP");
-    thread::scope(|scope| {
+    let build = thread::scope(|scope| {
         let build = scope.spawn(|| session.build(&plan));
         wait_until("both are taken over", || {
             [0, 1].iter().all(|run| diary.has(&format!("took {run} from first")))
         });
         signal("-CONT");
         build.join().unwrap()
-    })?;
-    assert!(first.wait().unwrap().success());
+    });
+    assert!(first.0.wait().unwrap().success());
+    build?;
     let events = fs::read_to_string(parent.path().join("members.first")).unwrap();
     let lost: BTreeSet<_> = events.lines().take(2).collect();
     assert_eq!(lost, ["lost 0", "lost 1"].into(), "{events}");
@@ -273,11 +285,11 @@ fn processes_may_come_and_go_at_any_moment() -> Result<()> {
     for kill in 0u64..8 {
         thread::sleep(Duration::from_millis(40 + kill * 97 % 261));
         let mut oldest = living.pop_front().unwrap();
-        oldest.kill().unwrap();
-        oldest.wait().unwrap();
+        oldest.0.kill().unwrap();
+        oldest.0.wait().unwrap();
         living.push_back(start());
     }
-    assert!(living.iter_mut().all(|process| process.wait().unwrap().success()));
+    assert!(living.iter_mut().all(|process| process.0.wait().unwrap().success()));
     let store = DirectoryStore::new(&folder)?;
     let session = Session::new(&trainer, &data).store(&store);
     assert!(bytes(session.load(&plan)?.members()) == expected(&plan), "members differ");

@@ -53,14 +53,14 @@ pub(crate) struct Task<'a> {
 /// # Errors
 /// The error of the first failed run in plan order, that of the store, or [`Error::Cancelled`].
 pub(crate) fn work(task: &Task<'_>, executor: &dyn Executor, job: &GroupJob<'_>) -> Result<()> {
-    let shop = Shop::new(task);
+    let shared = Shared::new(task);
     std::thread::scope(|scope| {
         // Also where the scope is left by a panic.
         let _end = OnDrop(|| task.held.finish(task.blobs));
         scope.spawn(|| task.held.keep_beating(task.blobs, task.worker.beat()));
-        shop.work(executor, job)
+        shared.work(executor, job)
     })?;
-    shop.into_first_failure().map_or(Ok(()), Err)
+    shared.into_first_failure().map_or(Ok(()), Err)
 }
 
 /// Calls a function when it goes out of scope.
@@ -86,7 +86,7 @@ struct Taken<'a> {
 type Settled = (usize, Fate, usize, Option<Error>);
 
 /// What the threads of one worker share.
-struct Shop<'t, 'a> {
+struct Shared<'t, 'a> {
     task: &'t Task<'a>,
     /// Held by the one thread that picks runs or waits for some.
     picker: Mutex<Picker<'a>>,
@@ -101,7 +101,7 @@ struct Shop<'t, 'a> {
     claims: AtomicUsize,
 }
 
-impl<'t, 'a> Shop<'t, 'a> {
+impl<'t, 'a> Shared<'t, 'a> {
     fn new(task: &'t Task<'a>) -> Self {
         let Task { worker, store, blobs, candidates, listing, .. } = *task;
         Self {
