@@ -2,9 +2,9 @@
 //!
 //! `cargo bench --bench plans`. Each case is measured in a process of its own, which prints its figures: those of a plan are
 //! the making of it, its manifest as bytes, the reading and comparison of the bytes, and the opening of an empty store, for
-//! which the key of each run is made and looked up. The second table is about one member: the rows that it has seen, drawn and
-//! compressed, as text for its file and back, and those that it has not seen. The last argument limits the numbers of rows
-//! (`-- 1e6`).
+//! which the key of each run is made and looked up. The second table is about one member: the rows that it has seen,
+//! drawn and compressed, as text for its file and back, and those that it has not seen. The last argument limits the
+//! numbers of rows (`-- 1e6`).
 use candle_core::{bail, Device, Result as CandleResult};
 use candle_ensemble::{
     data::{Batch, Dataset, Fingerprint, RowBitmap, Task},
@@ -46,8 +46,8 @@ fn strategy(name: &str, runs: usize) -> Box<dyn EnsembleBuilder> {
     }
 }
 
-/// Seconds and MiB of the plan, bytes of a run in its manifest, and seconds to write it, to read and compare it, and to open a
-/// store.
+/// Seconds and MiB of the plan, bytes of a run in its manifest, and seconds to write it, to read and compare it, and
+/// to open a store.
 fn plan(name: &str, runs: usize, rows: usize) -> Result<[f64; 6]> {
     let (data, trainer) = (Numbered(rows), Trainer::new(|vb| candle_nn::linear(2, 1, vb)));
     let folder = tempfile::tempdir()?;
@@ -72,8 +72,8 @@ fn plan(name: &str, runs: usize, rows: usize) -> Result<[f64; 6]> {
     Ok([planned, mib, bytes.len() as f64 / runs as f64, written, read, opened])
 }
 
-/// Seconds and MiB to draw the rows that a member has seen, its bytes as text, seconds to write and read them, and to find the
-/// rows that it has not seen.
+/// Seconds and MiB to draw the rows that a member has seen, its bytes as text, seconds to write and read them, and to
+/// find the rows that it has not seen.
 fn seen(name: &str, rows: usize) -> Result<[f64; 5]> {
     let plan = strategy(name, 10).plan(&Numbered(rows), &["a".into()], 1.into())?;
     let mut made = None;

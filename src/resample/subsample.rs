@@ -15,8 +15,12 @@ use crate::{
 /// train(run) = n distinct rows of N;  held out = the other N − n
 /// ```
 ///
-/// By strata, proportions are kept as in [`Split::stratified`](crate::data::Split::stratified). By groups, whole groups are drawn, and the
-/// amount is a number of groups, as in scikit-learn's `GroupShuffleSplit`.
+/// Of more than 65,536 rows, each row in turn is taken with the probability of the number that is still missing by
+/// the number of rows that are left, which gives every sample with the same probability (selection sampling, Knuth
+/// 1997, section 3.4.2).
+///
+/// By strata, proportions are kept as in [`Split::stratified`](crate::data::Split::stratified). By groups, whole
+/// groups are drawn, and the amount is a number of groups, as in scikit-learn's `GroupShuffleSplit`.
 ///
 /// Use it to choose how much each member sees; see [`RandomSplit`](crate::strategy::RandomSplit). Do not use
 /// it when each row must be held out equally often: see [`Folds`](crate::resample::Folds). Cost: `n` rows an

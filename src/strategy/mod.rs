@@ -81,3 +81,6 @@ pub trait EnsembleBuilder: std::fmt::Debug + Sync {
     /// The name in tables and files.
     fn name(&self) -> String;
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@ mod blocks;
 mod draw;
 mod row_units;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watch;
 
 pub(crate) use draw::{Draw, How, Side};
@@ -29,10 +29,10 @@ const MOST_STEPS: usize = 8;
 /// 100,000 runs over 10⁸ rows takes a few hundred bytes a run, in memory and on disk, and the rows of a run are drawn where
 /// they are needed. A resampling of your own returns lists, which convert into this type.
 ///
-/// The rows of a rule come in increasing order, a row as often as it is drawn. Data of more than 65,536 rows is drawn block by
-/// block of 65,536 rows: [`iter`](Self::iter) needs the memory of one block (of one block of each stratum; a number for each
-/// group). A rule that draws by strata or groups needs those of the data, so a plan that was read from a file must be
-/// [bound](crate::plan::Plan::bind) to its data first.
+/// The rows of a rule come in increasing order, a row as often as it is drawn. Data of more than 65,536 rows is drawn
+/// block by block of 65,536 rows: [`iter`](Self::iter) needs the memory of one block (of one block of each stratum; a
+/// number for each group). A rule that draws by strata or groups needs those of the data, so a plan that was read
+/// from a file must be [bound](crate::plan::Plan::bind) to its data first.
 ///
 /// Two are equal if they are the same list or the same rule. A comparison with a list compares the rows.
 ///
@@ -220,8 +220,8 @@ impl PlannedRows {
         Ok((Self(Kind::List(train)), Self(Kind::List(watched))))
     }
 
-    /// The rows of which these are the two sides of a split; `None` where they are not. Their set is drawn faster than those of
-    /// the sides.
+    /// The rows of which these are the two sides of a split; `None` where they are not. Their set is drawn faster
+    /// than those of the sides.
     pub(crate) fn before_split(train: &Self, valid: &Self) -> Option<Self> {
         let (Kind::Rule(train), Kind::Rule(valid)) = (&train.0, &valid.0) else { return None };
         let (mut steps, mut splits) = (vec![], 0);
