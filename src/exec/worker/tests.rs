@@ -43,7 +43,7 @@ fn put(store: &MemoryStore, candidate: &Candidate<'_>) {
             settings: Settings::new(),
             features: None,
             scaling: Default::default(),
-            seen: vec![0],
+            seen: vec![0].into(),
             seen_unknown: false,
             curve: vec![],
             key: key.clone(),
