@@ -66,7 +66,7 @@ impl DirectoryStore {
     /// The store in the directory `path`, which is created if it does not exist.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be created.
+    /// [`Error::Io`](crate::Error::Io) when it cannot be created.
     pub fn new(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         fs::create_dir_all(&path).map_err(|e| files::failed(&path, e))?;

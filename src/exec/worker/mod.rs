@@ -30,9 +30,10 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// # Leases
 /// A worker claims a run with a lease, a blob beside the members of the [store](crate::store::Store::blobs). A thread of its
 /// own writes a heartbeat into it five times per [expiry](Self::expiry), however long an epoch takes. Others take the run
-/// over when they have seen no change of it for the expiry. They measure with their own clocks, so the clocks of the machines
-/// need not agree. A heartbeat that cannot be written is tried again and does not end the training, and a worker that cannot
-/// reach the store when it needs a run tries that again for five times the expiry. A worker that has lost a lease, because it was suspended or cut off from the store, leaves that run after its current epoch.
+/// over when they have seen no change of it for the expiry. They measure with their own clocks, so the clocks of the
+/// machines need not agree. A heartbeat that cannot be written is tried again and does not end the training, and a worker
+/// that cannot reach the store when it needs a run tries that again for five times the expiry. A worker that has lost a
+/// lease, because it was suspended or cut off from the store, leaves that run after its current epoch.
 ///
 /// # Failures
 /// An error in a run, such as a loss that diverges, is written to the store, and no worker tries the run again, unless
