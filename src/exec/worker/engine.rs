@@ -341,7 +341,7 @@ impl<'t, 'a> Shared<'t, 'a> {
 /// Whether an error is that of this machine, its disks or its network, and not one of the run that would repeat elsewhere.
 fn is_of_machine(error: &Error) -> bool {
     match error {
-        Error::Io { .. } => true,
+        Error::Io { .. } | Error::ObjectStorage { .. } => true,
         Error::Run { source, .. } => is_of_machine(source),
         _ => false,
     }

@@ -1,12 +1,13 @@
 //! Training on data in files, next to the same data in memory: rows a second, peak memory, and a training under a limit of
 //! the address space.
 //!
-//! `cargo bench --bench streaming` takes a minute or two. `-- --gigabytes 20 --folder /data` writes as many gigabytes of rows into
-//! a temporary folder there and trains on them with 1 GB of memory (`ulimit -v`, on Unix), for one epoch.
+//! It takes a minute or two. `--gigabytes 20 --folder /data` writes as many gigabytes of rows into a temporary folder there and
+//! trains on them with 1 GB of memory (`ulimit -v`, on Unix), for one epoch.
 //!
-//! Each figure is of a process of its own. The two sides of a ratio run in turn, and the ratio is that of the medians.
+//! The two sides of a ratio run in turn, and the ratio is that of the medians.
 //! Trainings from files keep 64 MiB of rows in memory, so that every epoch reads the files again; whether the system then
 //! reads the disk depends on its own cache. The data in memory is shuffled in full, that in files in blocks.
+use crate::{own_process, perceptron::layers};
 use candle_core::Tensor;
 use candle_ensemble::{
     data::{Dataset, FileDataset, RowFiles, TensorDataset},
@@ -15,16 +16,12 @@ use candle_ensemble::{
     train::{Optimizer, Trainer},
     Error, Result, Session,
 };
-use perceptron::layers;
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     time::Instant,
 };
-
-mod own_process;
-mod perceptron;
 
 const MIB: usize = 1 << 20;
 /// The bytes of rows that are kept of files.
@@ -101,8 +98,8 @@ fn in_memory(folder: &Path) -> Result<TensorDataset> {
     TensorDataset::classification(read("x.npy")?, &read("y.npy")?)
 }
 
-/// Trains one network, and prints: rows a second, the peak memory in MiB, and the seconds to open the data.
-fn train(kind: &str, name: &str, epochs: usize, folder: &Path) -> Result<()> {
+/// Trains one network. Returns rows a second, the peak memory in MiB, and the seconds to open the data.
+fn train(kind: &str, name: &str, epochs: usize, folder: &Path) -> Result<Vec<f64>> {
     threads::one_core_per_member();
     let (batch, widths) = network(name);
     let start = Instant::now();
@@ -118,8 +115,7 @@ fn train(kind: &str, name: &str, epochs: usize, folder: &Path) -> Result<()> {
     let start = Instant::now();
     drop(session.train(&plan)?);
     let rate = (data.rows() * epochs) as f64 / start.elapsed().as_secs_f64();
-    println!("{rate} {} {opened}", own_process::peak());
-    Ok(())
+    Ok(vec![rate, own_process::peak(), opened])
 }
 
 fn median(mut numbers: Vec<f64>) -> f64 {
@@ -128,20 +124,23 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 }
 
 /// The value of a flag.
-fn flag(name: &str) -> Option<String> {
-    let mut args = std::env::args().skip_while(|arg| arg != name);
-    args.nth(1)
+fn flag<'a>(arguments: &'a [String], name: &str) -> Option<&'a String> {
+    arguments.iter().skip_while(|argument| *argument != name).nth(1)
 }
 
-fn main() -> Result<()> {
-    if let Some([kind, name, epochs, folder]) = own_process::case().as_deref() {
-        return train(kind, name, epochs.parse().expect("a number"), Path::new(folder));
-    }
+pub fn case(arguments: &[String]) -> Result<Vec<f64>> {
+    let [kind, name, epochs, folder] = arguments else { panic!("{arguments:?}") };
+    train(kind, name, epochs.parse().expect("a number"), Path::new(folder))
+}
+
+/// Prints the figures of some sizes, or of one with a limit of memory.
+pub fn print(arguments: &[String]) -> Result<()> {
     let measured = own_process::measured();
-    let parent = flag("--folder").map_or_else(std::env::temp_dir, PathBuf::from);
+    let parent = flag(arguments, "--folder").map_or_else(std::env::temp_dir, PathBuf::from);
     let folder = tempfile::tempdir_in(&parent).map_err(failed(&parent))?;
     let path = folder.path().to_str().expect("a path of text").to_owned();
-    let gigabytes = flag("--gigabytes").map(|text| text.parse::<f64>().expect("a number of gigabytes"));
+    let gigabytes =
+        flag(arguments, "--gigabytes").map(|text| text.parse::<f64>().expect("a number of gigabytes"));
     if gigabytes.is_none() {
         println!(
             "rows a second of one training on one core, and peak memory; {} MiB of rows kept of files",
@@ -152,7 +151,7 @@ fn main() -> Result<()> {
             let (rows, epochs, turns) = if measured { (rows, epochs, turns) } else { (2_000, 1, 1) };
             let width = network(name).1[0];
             make(folder.path(), rows, width)?;
-            let run = |kind: &str| own_process::run(&[kind, name, &epochs.to_string(), &path]);
+            let run = |kind: &str| own_process::run(&["streaming", kind, name, &epochs.to_string(), &path]);
             let (mut memory, mut files) = (vec![], vec![]);
             for _ in 0..turns {
                 memory.push(run("memory"));
@@ -177,7 +176,7 @@ fn main() -> Result<()> {
         let rows = (bytes / (widths[0] * 4) as f64) as usize;
         make(folder.path(), rows, widths[0])?;
         let start = Instant::now();
-        let figures = own_process::run_within(LIMIT, &["files", "shallow", "1", &path]);
+        let figures = own_process::run_within(LIMIT, &["streaming", "files", "shallow", "1", &path]);
         println!(
             "{:.2} GB of rows, {rows} rows, under ulimit -v of {LIMIT} MiB: {:.0} rows/s, peak {:.0} MiB, opened in {:.0} s, \
              {:.0} s in all",

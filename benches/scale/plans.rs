@@ -1,10 +1,9 @@
 //! What plans cost: time and memory for 10³ to 10⁵ runs over 10⁴ to 10⁸ rows, and of the rows that members have seen.
 //!
-//! `cargo bench --bench plans`. Each case is measured in a process of its own, which prints its figures: those of a plan are
-//! the making of it, its manifest as bytes, the reading and comparison of the bytes, and the opening of an empty store, for
-//! which the key of each run is made and looked up. The second table is about one member: the rows that it has seen,
-//! drawn and compressed, as text for its file and back, and those that it has not seen. The last argument limits the
-//! numbers of rows (`-- 1e6`).
+//! The figures of a plan are the making of it, its manifest as bytes, the reading and comparison of the bytes, and the opening
+//! of an empty store, for which the key of each run is made and looked up. The second table is about one member: the rows
+//! that it has seen, drawn and compressed, as text for its file and back, and those that it has not seen.
+use crate::own_process::{self, growth_and_seconds};
 use candle_core::{bail, Device, Result as CandleResult};
 use candle_ensemble::{
     data::{Batch, Dataset, Fingerprint, RowBitmap, Task},
@@ -14,9 +13,6 @@ use candle_ensemble::{
     Error, Result, Session,
 };
 use std::{hint::black_box, time::Instant};
-
-mod own_process;
-use own_process::growth_and_seconds;
 
 const STRATEGIES: [&str; 3] = ["k-fold", "bootstrap", "random-split"];
 
@@ -90,18 +86,17 @@ fn seen(name: &str, rows: usize) -> Result<[f64; 5]> {
     Ok([drawn, mib, text.len() as f64, stored, start.elapsed().as_secs_f64()])
 }
 
-fn main() -> Result<()> {
-    if let Some(case) = own_process::case() {
-        let number = |at: usize| case[at].parse::<usize>().expect("a number");
-        let figures = match &*case[0] {
-            "plan" => plan(&case[1], number(2), number(3))?.to_vec(),
-            _ => seen(&case[1], number(2))?.to_vec(),
-        };
-        let figures: Vec<String> = figures.iter().map(f64::to_string).collect();
-        println!("{}", figures.join(" "));
-        return Ok(());
-    }
-    let most = std::env::args().last().and_then(|arg| arg.parse::<f64>().ok()).unwrap_or(1e8);
+pub fn case(case: &[String]) -> Result<Vec<f64>> {
+    let number = |at: usize| case[at].parse::<usize>().expect("a number");
+    Ok(match &*case[0] {
+        "plan" => plan(&case[1], number(2), number(3))?.to_vec(),
+        _ => seen(&case[1], number(2))?.to_vec(),
+    })
+}
+
+/// Prints both tables. An argument such as `1e6` is the largest number of rows.
+pub fn print(arguments: &[String]) -> Result<()> {
+    let most = arguments.iter().find_map(|argument| argument.parse::<f64>().ok()).unwrap_or(1e8);
     let (runs, rows) = match own_process::measured() {
         true => (vec![1_000, 10_000, 100_000], vec![10_000, 1_000_000, 100_000_000]),
         false => (vec![20], vec![100, 70_000]),
@@ -112,7 +107,8 @@ fn main() -> Result<()> {
     for name in STRATEGIES {
         for runs in &runs {
             for rows in &rows {
-                let figures = own_process::run(&["plan", name, &runs.to_string(), &rows.to_string()]);
+                let figures =
+                    own_process::run(&["plans", "plan", name, &runs.to_string(), &rows.to_string()]);
                 let [plan, mib, bytes, write, read, open] = figures[..] else { panic!("{figures:?}") };
                 println!(
                     "| {name} | {runs} | {rows} | {plan:.3} | {mib:.1} | {bytes:.0} | {write:.3} | {read:.3} | {open:.3} |"
@@ -125,7 +121,7 @@ fn main() -> Result<()> {
     println!("|---|---|---|---|---|---|---|");
     for name in STRATEGIES {
         for rows in &rows {
-            let figures = own_process::run(&["seen", name, &rows.to_string()]);
+            let figures = own_process::run(&["plans", "seen", name, &rows.to_string()]);
             let [drawn, mib, bytes, stored, unseen] = figures[..] else { panic!("{figures:?}") };
             println!("| {name} | {rows} | {drawn:.4} | {mib:.1} | {bytes:.0} | {stored:.4} | {unseen:.5} |");
         }

@@ -1,10 +1,11 @@
 //! Time and peak memory of fits on held-out predictions on disk, by members and rows.
 //!
-//! `cargo bench --bench held_out_on_disk` measures a few sizes of up to 400 MB; `-- 1000x100000` measures this number of
-//! members and rows, `-- 1000x100000 squares` the rules with this text in their name, and `-- 100x100000x0.37` members that
-//! each predict this share of the rows. The predictions are probabilities of ten classes in f32. The file lies in the folder
+//! Without arguments it measures a few sizes of up to 400 MB; `1000x100000` measures this number of members and rows,
+//! `1000x100000 squares` the rules with this text in their name, and `100x100000x0.37` members that each predict this share
+//! of the rows. The predictions are probabilities of ten classes in f32. The file lies in the folder
 //! for temporary files (`TMPDIR`), and each fit is measured in a process of its own: seconds, and the growth of the peak
 //! resident memory in MiB, beside the size of the file.
+use crate::own_process;
 use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::{
@@ -20,8 +21,6 @@ use comfy_table::{presets::ASCII_MARKDOWN, Table};
 use rand::{rngs::StdRng, Rng, SeedableRng};
 use rayon::prelude::*;
 use std::{fs, path::Path, time::Instant};
-
-mod own_process;
 
 const CLASSES: usize = 10;
 const MIB: f64 = 1024. * 1024.;
@@ -94,13 +93,14 @@ fn write(path: &Path, (members, rows, share): (usize, usize, f64)) -> Result<()>
     writer.finish().map(drop)
 }
 
-/// Prints the growth of the peak in MiB and the seconds of a rule on a file.
-fn case(path: &str, rule: &str) -> Result<()> {
-    let Some((_, fit)) = RULES.iter().find(|(name, _)| *name == rule) else { return Ok(()) };
+/// The growth of the peak in MiB and the seconds of a rule on a file.
+pub fn case(arguments: &[String]) -> Result<Vec<f64>> {
+    threads::one_core_per_member();
+    let (path, rule) = (&arguments[0], &arguments[1]);
+    let Some((_, fit)) = RULES.iter().find(|(name, _)| name == rule) else { return Ok(vec![]) };
     let file = HeldOutFile::open(path)?;
     let (growth, seconds) = own_process::growth_and_seconds(|| fit(&file));
-    println!("{growth} {seconds}");
-    Ok(())
+    Ok(vec![growth, seconds])
 }
 
 fn measure(table: &mut Table, size: (usize, usize, f64), filter: &str) -> Result<()> {
@@ -122,7 +122,7 @@ fn measure(table: &mut Table, size: (usize, usize, f64), filter: &str) -> Result
         if members * CLASSES > 2000 && rule.contains("stack") {
             continue;
         }
-        if let [growth, seconds] = own_process::run(&[path.as_str(), rule])[..] {
+        if let [growth, seconds] = own_process::run(&["held-out", path.as_str(), rule])[..] {
             row(rule, growth, seconds);
         }
     }
@@ -139,12 +139,9 @@ fn size_of(argument: &str) -> Option<(usize, usize, f64)> {
     }
 }
 
-fn main() -> Result<()> {
+/// Prints the table of the sizes and rules that the arguments pick.
+pub fn print(arguments: &[String]) -> Result<()> {
     threads::one_core_per_member();
-    if let Some(arguments) = own_process::case() {
-        return case(&arguments[0], &arguments[1]);
-    }
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let sizes: Vec<_> = arguments.iter().filter_map(|argument| size_of(argument)).collect();
     let filter = arguments.iter().find(|argument| size_of(argument).is_none());
     let usual: &[(usize, usize, f64)] = match own_process::measured() {
