@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor};
 use candle_ensemble::{
     combine::{
         stack::{Linear, Stack},
-        Combiner, EnsembleSelection, FittedCombiner, InverseError, Mean, SimplexLogLoss, SimplexSquares,
+        Combiner, EnsembleSelection, InverseError, Mean, SimplexLogLoss, SimplexSquares,
     },
     data::Task,
     metrics::RowLoss,

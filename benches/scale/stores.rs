@@ -113,7 +113,7 @@ fn build(kind: &str, runs: usize, workers: usize) -> Result<Vec<f64>> {
     let x = Tensor::new(&[[0f32], [1.]], &Device::Cpu)?;
     let data = TensorDataset::regression(&x, &x.squeeze(1)?)?;
     let trainer = Trainer::new(|vb| candle_nn::linear(1, 1, vb)).epochs(1);
-    let folder = tempfile::tempdir()?;
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
     let (memory, directory) = (MemoryStore::new(), DirectoryStore::new(folder.path())?);
     let store: &dyn Store = if kind == "memory" { &memory } else { &directory };
     let counted = Counted::new(store);

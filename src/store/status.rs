@@ -6,6 +6,7 @@ use crate::{
         listing::{required_blobs, Listing},
         Store,
     },
+    threads::in_order,
     Result,
 };
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
@@ -18,6 +19,8 @@ use std::{
 
 /// The most checkpoints that are read for their epochs, because a checkpoint is as large as a network.
 const CHECKPOINTS_READ: usize = 16;
+/// How many leases are read at the same time.
+const READERS: usize = 16;
 /// The most rows of a table, and the most ranges of numbers in one of its cells.
 const ROWS: usize = 20;
 const RANGES: usize = 8;
@@ -139,6 +142,7 @@ impl Status {
     pub(crate) fn read(store: &dyn Store, runs: impl IntoIterator<Item = Result<RunKeys>>) -> Result<Self> {
         let blobs = required_blobs(store, "a status")?;
         let listing = Listing::of(blobs)?;
+        let mut left = vec![];
         let mut status = Self {
             runs: 0,
             done: RunNumbers::default(),
@@ -155,43 +159,56 @@ impl Status {
                 status.done.push(run);
                 continue;
             }
-            let generation = listing.generation(key);
-            let record = match generation {
-                0 => None,
-                generation => lease::read(blobs, key, generation)?,
-            };
-            if let Some(record) = record.filter(|record| record.state == LeaseState::Held) {
-                status.under_way.push(UnderWay {
-                    run,
-                    worker: record.holder.worker,
-                    host: record.holder.host,
-                    pid: record.holder.pid,
-                    silent_seconds: age(&record.beat_at).as_secs_f64(),
-                    since: record.since,
-                    heartbeat: record.beat_at,
-                    expiry_seconds: record.expiry,
-                    epoch: record.epoch,
-                    epochs: record.epochs,
-                    generation,
-                });
-                continue;
-            }
-            let failure = match listing.has_failed(key) {
-                true => lease::failure(blobs, key, run)?,
-                false => None,
-            };
-            if let Some(failure) = failure {
-                status.failed.push(failure);
-            } else if listing.has_checkpoint(key) {
-                let epoch = match status.checkpointed.len() < CHECKPOINTS_READ {
-                    true => store.checkpoint(&checkpoint::key(key))?.map(|checkpoint| checkpoint.epoch()),
+            left.push((listing.generation(key), keys));
+        }
+        let readers = left.iter().filter(|(generation, _)| *generation > 0).take(READERS).count();
+        let read = |number: usize| match left.get(number) {
+            Some((generation @ 1.., keys)) => lease::read(blobs, keys.key(), *generation),
+            _ => Ok(None),
+        };
+        let mut rest = left.iter();
+        in_order(
+            left.len(),
+            readers,
+            || Some(read),
+            read,
+            |record| {
+                let Some((generation, keys)) = rest.next() else { return Ok(()) };
+                let (run, key, generation) = (keys.run, keys.key(), *generation);
+                if let Some(record) = record.filter(|record| record.state == LeaseState::Held) {
+                    status.under_way.push(UnderWay {
+                        run,
+                        worker: record.holder.worker,
+                        host: record.holder.host,
+                        pid: record.holder.pid,
+                        silent_seconds: age(&record.beat_at).as_secs_f64(),
+                        since: record.since,
+                        heartbeat: record.beat_at,
+                        expiry_seconds: record.expiry,
+                        epoch: record.epoch,
+                        epochs: record.epochs,
+                        generation,
+                    });
+                    return Ok(());
+                }
+                let failure = match listing.has_failed(key) {
+                    true => lease::failure(blobs, key, run)?,
                     false => None,
                 };
-                status.checkpointed.push(Checkpointed { run, epoch });
-            } else {
-                status.waiting.push(run);
-            }
-        }
+                if let Some(failure) = failure {
+                    status.failed.push(failure);
+                } else if listing.has_checkpoint(key) {
+                    let epoch = match status.checkpointed.len() < CHECKPOINTS_READ {
+                        true => store.checkpoint(&checkpoint::key(key))?.map(|checkpoint| checkpoint.epoch()),
+                        false => None,
+                    };
+                    status.checkpointed.push(Checkpointed { run, epoch });
+                } else {
+                    status.waiting.push(run);
+                }
+                Ok(())
+            },
+        )?;
         Ok(status)
     }
 
