@@ -11,7 +11,7 @@ mod sessions;
 
 use candle_core::Tensor;
 use candle_ensemble::{
-    exec::{Executor, Sequential},
+    exec::{Executor, Sequential, Worker},
     observe::{Observer, Silent},
     store::{Checkpoints, DirectoryStore, ObjectStore, ObjectStoreOptions, Store},
     strategy::Bagging,
@@ -51,6 +51,15 @@ fn build(store: &dyn Store, executor: &dyn Executor, observer: &dyn Observer) ->
     let data = line(1, 60, 0.1);
     let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(EPOCHS).batch_size(16);
     let session = Session::new(&trainer, &data).store(store).executor(executor).observer(observer);
+    let session = session.checkpoints(Checkpoints::Epochs(1));
+    session.build(&session.plan(&Bagging::new(RUNS), 7)?)
+}
+
+/// Takes the runs of the same build from the store.
+fn work(store: &dyn Store, worker: &Worker) -> Result<()> {
+    let data = line(1, 60, 0.1);
+    let trainer = Trainer::new(|vb| candle_nn::linear(2, 1, vb)).epochs(EPOCHS).batch_size(16);
+    let session = Session::new(&trainer, &data).store(store).executor(&Sequential).worker(worker);
     let session = session.checkpoints(Checkpoints::Epochs(1));
     session.build(&session.plan(&Bagging::new(RUNS), 7)?)
 }

@@ -2,14 +2,14 @@
 use crate::{
     assert_complete, build, files, large, load, options,
     server::{Conditions, Server},
-    store, text, train, with_options, EXPECTED, RUNS,
+    store, text, train, with_options, work, EXPECTED, RUNS,
 };
 use candle_ensemble::{
-    exec::{Sequential, Shard},
+    exec::{Sequential, Shard, Worker},
     observe::Silent,
     store::{Blobs, DirectoryStore, ObjectStore, Store},
 };
-use std::{fs, sync::Arc, thread};
+use std::{fs, sync::Arc, thread, time::Duration};
 
 #[test]
 fn objects_are_the_files_of_a_directory_store() {
@@ -209,4 +209,20 @@ fn parts_have_sizes_that_storages_take() {
     train(&local).unwrap();
     assert_complete(&folder.path().join("c"), &local);
     assert!(DirectoryStore::new(folder.path().join("c")).unwrap().manifest().unwrap().is_some());
+}
+
+/// Workers with clients of their own take the runs by leases, of which nothing is left in the end.
+#[test]
+fn workers_take_runs_from_the_store() {
+    let server = Server::start();
+    thread::scope(|scope| {
+        for name in ["a", "b", "c"] {
+            let s3 = store(server.address, "a");
+            scope.spawn(move || {
+                let worker = Worker::new().name(name).expiry(Duration::from_secs(5));
+                work(&s3, &worker).unwrap();
+            });
+        }
+    });
+    assert_complete(&server.folder("a"), &store(server.address, "a"));
 }
