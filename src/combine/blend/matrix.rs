@@ -39,7 +39,7 @@ pub(crate) struct Block<'a, T> {
     /// The first cell among all of them.
     from: usize,
     cells: usize,
-    /// The bytes of a file that these are.
+    /// The bytes of a file that these are, if they are released after use.
     mapped: Option<(&'a Mapped, Range<usize>)>,
 }
 
@@ -59,14 +59,15 @@ impl<'a, T: Number> Block<'a, T> {
         Self { values, places: None, from: 0, cells, mapped: None }
     }
 
-    /// The numbers at these bytes of a file, slot by slot, of which the slots at `places` take part, or all.
+    /// Numbers of a file, slot by slot, of which the slots at `places` take part, or all. Those at the bytes `mapped` are
+    /// released after use.
     pub(crate) fn of_file(
         values: &'a [T],
         cells: usize,
         places: Option<&'a [usize]>,
-        (mapped, bytes): (&'a Mapped, Range<usize>),
+        mapped: Option<(&'a Mapped, Range<usize>)>,
     ) -> Self {
-        Self { values, places, from: 0, cells, mapped: Some((mapped, bytes)) }
+        Self { values, places, from: 0, cells, mapped }
     }
 
     /// The first cell among all cells.

@@ -22,6 +22,10 @@ use std::{io::Write, ops::Range, path::PathBuf};
 /// A block of a scratch file has so many bytes at most, unless it is that of one chunk. Tests have several blocks.
 const BLOCK_BYTES: usize = if cfg!(test) { 1 << 11 } else { 32 << 20 };
 
+/// A matrix of so few bytes stays in memory, as a chunk does: to release and to read it again takes longer than to compute
+/// with it. Tests release all.
+const KEPT_BYTES: usize = if cfg!(test) { 0 } else { 64 << 20 };
+
 /// The slots that predict some row. The others get the weight 0.
 pub(crate) fn known_slots(file: &HeldOutFile) -> Vec<usize> {
     (0..file.slots()).filter(|slot| file.counts()[*slot] > 0).collect()
@@ -33,10 +37,12 @@ pub(crate) fn file_matrix<'a, T: Number>(
     slots: &'a [usize],
 ) -> Result<SlotMatrix<'a, T>> {
     let width = file.task().width();
+    let bytes = file.views().map(|view| view.mapped().1.len()).sum::<usize>();
     let block = |view: ChunkView<'a>| {
         let values = view.values::<T>()?;
         view.release();
-        Ok(Block::of_file(values, view.rows() * width, Some(slots), view.mapped()))
+        let mapped = (bytes > KEPT_BYTES).then(|| view.mapped());
+        Ok(Block::of_file(values, view.rows() * width, Some(slots), mapped))
     };
     Ok(SlotMatrix::of_blocks(slots.len(), file.views().map(block).collect::<Result<_>>()?))
 }
@@ -110,7 +116,8 @@ impl Scratch {
                     "another one",
                 )
             })?;
-            Ok(Block::of_file(values, *rows, None, (&self.mapped, bytes)))
+            let mapped = (self.mapped.bytes().len() > KEPT_BYTES).then_some((&self.mapped, bytes));
+            Ok(Block::of_file(values, *rows, None, mapped))
         };
         Ok(SlotMatrix::of_blocks(self.slots, self.blocks.iter().map(block).collect::<Result<_>>()?))
     }

@@ -42,7 +42,7 @@ const MEMORY: usize = 1 << 30;
 /// |---|---|---|
 /// | [`Mean`](crate::combine::Mean) and others without anything to fit | none | none |
 /// | [`InverseError`](crate::combine::InverseError) | 2 | `R` |
-/// | [`SimplexSquares`](crate::combine::SimplexSquares) | 2; many where predictions are missing | `S² + R`; `R·C` where predictions are missing |
+/// | [`SimplexSquares`](crate::combine::SimplexSquares) | 2; many where predictions are missing | `S² + R`; `R·C` for each of up to 17 searches where predictions are missing |
 /// | [`SimplexLogLoss`](crate::combine::SimplexLogLoss) | 2, and many over the probabilities of the true classes, `S·R` on disk | `S² + R` |
 /// | [`EnsembleSelection`](crate::combine::EnsembleSelection), log-loss | 2, and one for each step over the probabilities of the true classes, `S·R` on disk | `R` |
 /// | [`EnsembleSelection`](crate::combine::EnsembleSelection), squared error or Brier score | 2 | `S² + R` |

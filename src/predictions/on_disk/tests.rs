@@ -270,7 +270,7 @@ fn an_index_that_contradicts_itself_is_refused() {
         |index| index.chunks[1].start += 1,
         |index| index.chunks[0].weight = f64::NAN,
         |index| index.counts.truncate(1),
-        |index| drop(index.costs.pop()),
+        |index| index.costs.truncate(1),
         |index| index.names.clear(),
         |index| index.task = Task::Classification { classes: usize::MAX },
     ];
