@@ -9,7 +9,7 @@ use candle_ensemble::{
     metrics::{Metric, Score},
     nn::{self, seq},
     observe::Event,
-    plan::{RunSpec, Settings, *},
+    plan::{Settings, *},
     registry::Tasks,
     store::EpochRecord,
     strategy::{Bagging, EnsembleBuilder, MultiRun},
