@@ -50,7 +50,7 @@ fn strategy(name: &str, runs: usize) -> Box<dyn EnsembleBuilder> {
 /// to open a store.
 fn plan(name: &str, runs: usize, rows: usize) -> Result<[f64; 6]> {
     let (data, trainer) = (Numbered(rows), Trainer::new(|vb| candle_nn::linear(2, 1, vb)));
-    let folder = tempfile::tempdir()?;
+    let folder = tempfile::tempdir().expect("a folder");
     let store = DirectoryStore::new(folder.path())?;
     let session = Session::new(&trainer, &data).reserve(0.1).store(&store);
     let builder = strategy(name, runs);
