@@ -9,7 +9,12 @@ use crate::{
 pub(super) enum Running {
     /// Three passes; the number says which one is next.
     Standardize(Moments, usize),
-    MinMax { low: f64, high: f64, min: f64, max: f64 },
+    MinMax {
+        low: f64,
+        high: f64,
+        min: f64,
+        max: f64,
+    },
     MaxAbs(f64),
 }
 

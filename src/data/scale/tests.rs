@@ -407,7 +407,9 @@ fn a_power_brings_no_output_further_than_one_range_beyond_the_rows() {
 
 #[test]
 fn columns_are_fitted_alike_in_any_number_of_passes() {
-    for text in ["standardize", "min-max:low=-1", "max-abs", "power", "0=one-hot;1,3=standardize;2,4=quantile:3"] {
+    for text in
+        ["standardize", "min-max:low=-1", "max-abs", "power", "0=one-hot;1,3=standardize;2,4=quantile:3"]
+    {
         let scaling = Scaling::parse(text).unwrap();
         for memory in [1, 8, 17, 1000] {
             let mut fitting = Fitting::new("", &scaling, &rows(), 8, None).unwrap();

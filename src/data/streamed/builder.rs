@@ -181,7 +181,8 @@ impl FileDatasetBuilder {
                 Fingerprint::of(&[base.as_bytes(), order.as_bytes()].concat())
             }
         };
-        let ahead = if one_by_one { 0 } else { block.saturating_mul(window) };
+        // Half a window: the next window is asked for in the middle of this one. More of it would have to be kept with less.
+        let ahead = if one_by_one { 0 } else { (block.saturating_mul(window) / 2).max(1) };
         Ok(FileDataset {
             ahead: Arc::new(Ahead::new(reader, 2 * window)),
             ahead_rows: ahead,

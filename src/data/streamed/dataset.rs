@@ -31,7 +31,7 @@ use std::{fmt, sync::Arc};
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use candle_ensemble::{data::{Dataset, FileDataset, RowFiles}, strategy::Bagging, train::Trainer, Session};
+/// use candle_ensemble::{data::{Dataset, FileDataset, RowFiles}, strategy::KFold, train::Trainer, Session};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let [x, y] = ["x.npy", "y.npy"].map(|name| folder.path().join(name));
@@ -41,7 +41,7 @@ use std::{fmt, sync::Arc};
 /// let files = RowFiles::npy("x", [x])?.beside(RowFiles::npy("y", [y])?)?;
 /// let data = FileDataset::classification(&files, &["x"], "y").open()?;
 /// let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(2);
-/// let pool = Session::new(&trainer, &data).fit(&Bagging::new(2), 42)?;
+/// let pool = Session::new(&trainer, &data).fit(&KFold::new(2), 42)?;
 /// assert_eq!(pool.held_out()?.rows().len(), 40);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -198,7 +198,8 @@ impl<N: Network> Trainer<N> {
         self
     }
 
-    /// Sets whether the training rows are shuffled in each epoch. The default is `true`.
+    /// Sets whether the training rows are shuffled in each epoch. The default is `true`. A data set may ask for a shuffle in
+    /// blocks ([`Dataset::shuffle`](crate::data::Dataset::shuffle)).
     #[must_use]
     pub fn shuffle(mut self, shuffle: bool) -> Self {
         self.config.shuffle = shuffle;
