@@ -18,8 +18,8 @@ pub(crate) mod unseen;
 pub(crate) mod workers;
 
 pub use held_out::HeldOut;
-pub use on_disk::{HeldOutFile, HeldOutWriter};
 pub(crate) use held_out::Targets;
+pub use on_disk::{HeldOutFile, HeldOutWriter};
 
 use crate::{
     data::Task,
