@@ -45,8 +45,6 @@ mod serving;
 mod shards;
 mod stacking;
 mod streaming;
-#[cfg(feature = "parquet")]
-mod streaming_parquet;
 mod streaming_tables;
 mod study;
 /// The examples' reader of tables. Its unit tests run here: `cargo test` runs none in examples.

@@ -1,4 +1,4 @@
-"""Writes tests/streamed/*.parquet with pyarrow, for tests/integration/streaming_parquet.rs, which has the same numbers.
+"""Writes tests/streamed/*.parquet with pyarrow, for tests/parquet.rs, which has the same numbers.
 
     python tests/reference/parquet_files.py tests/streamed
 

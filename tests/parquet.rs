@@ -1,5 +1,8 @@
 //! Data sets over Parquet files, which pyarrow wrote (tests/reference/parquet_files.py).
-use crate::common::{flat, CPU};
+#[path = "integration/common.rs"]
+#[allow(dead_code)]
+mod common;
+
 use candle_core::{DType, Tensor};
 use candle_ensemble::{
     data::{Dataset, FileDataset, RowFiles, Shuffle, TensorDataset},
@@ -7,6 +10,7 @@ use candle_ensemble::{
     train::Trainer,
     Result, Session,
 };
+use common::{flat, CPU};
 use std::path::{Path, PathBuf};
 
 fn path(name: &str) -> PathBuf {
