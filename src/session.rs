@@ -16,6 +16,7 @@ use crate::{
         checkpoint, listing::Listing, Checkpoints, EpochRecord, Manifest, MemoryStore, Record, Status, Store,
     },
     strategy::EnsembleBuilder,
+    threads::in_order,
     train::{signature, train_run, train_stacked, Collected, Learner, RunCheckpoints, RunParts, StoreMember},
     Error, Member, Result, Seed,
 };
@@ -28,6 +29,9 @@ use std::{
     },
     time::{Duration, Instant},
 };
+
+/// How many members are read from a store at the same time, so that one that is far away does not take a round trip each.
+const READERS: usize = 16;
 
 /// Trains ensembles: a learner, its data, and the settings of a build.
 ///
@@ -609,16 +613,26 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
     }
 
     fn load(&self) -> Result<Pool<'a, L>> {
-        let (mut members, mut missing) = (vec![], vec![]);
+        let mut wanted = vec![];
         for run in &self.plan.runs {
-            for index in 0..self.members(run) {
-                match self.store.get(&self.key(run, index)?)? {
-                    Some(member) => members.push(member),
-                    None if missing.last() == Some(&run.id) => {}
-                    None => missing.push(run.id),
-                }
-            }
+            let network = self.network(run);
+            let keys = self.plan.keys(run, &self.tag, network, self.members(run))?;
+            wanted.extend(keys.into_iter().map(|key| (run.id, key)));
         }
+        let get = |number: usize| match wanted.get(number) {
+            Some((run, key)) => Ok((*run, self.store.get(key)?)),
+            None => Ok((0, None)), // there is no such job
+        };
+        let (mut members, mut missing) = (vec![], vec![]);
+        let take = |(run, member)| {
+            match member {
+                Some(member) => members.push(member),
+                None if missing.last() == Some(&run) => {}
+                None => missing.push(run),
+            }
+            Ok::<_, Error>(())
+        };
+        in_order(wanted.len(), READERS, || Some(get), get, take)?;
         if !missing.is_empty() {
             return Err(Error::Incomplete { missing, of: self.plan.runs.len() });
         }
