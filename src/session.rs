@@ -22,6 +22,7 @@ use crate::{
 };
 use candle_core::Device;
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     sync::{
         atomic::{AtomicUsize, Ordering},
@@ -285,7 +286,7 @@ impl<'a, L: Learner> Session<'a, L> {
     /// When the plan does not fit the data, the learner or the store; the error of the first run in plan
     /// order that failed; [`Error::Cancelled`] when an observer stops the build.
     pub fn train(&self, plan: &Plan) -> Result<Pool<'a, L>> {
-        let memory = MemoryStore::new();
+        let (memory, plan) = (MemoryStore::new(), &*self.bound(plan)?);
         let build = Build::new(self, plan, self.store.unwrap_or(&memory))?;
         build.train()?;
         build.load()
@@ -297,7 +298,7 @@ impl<'a, L: Learner> Session<'a, L> {
     /// # Errors
     /// As [`Session::train`], and when the session has no store.
     pub fn build(&self, plan: &Plan) -> Result<()> {
-        Build::new(self, plan, self.required_store()?)?.train()
+        Build::new(self, &*self.bound(plan)?, self.required_store()?)?.train()
     }
 
     /// Loads the members of a plan from the store and returns their pool. Trains nothing.
@@ -306,7 +307,7 @@ impl<'a, L: Learner> Session<'a, L> {
     /// [`Error::Incomplete`], with the numbers of the missing runs, when members are missing; when the
     /// session has no store.
     pub fn load(&self, plan: &Plan) -> Result<Pool<'a, L>> {
-        Build::new(self, plan, self.required_store()?)?.load()
+        Build::new(self, &*self.bound(plan)?, self.required_store()?)?.load()
     }
 
     /// How far the build of a plan is, from what its store holds, whoever trains the runs. Trains nothing.
@@ -334,7 +335,7 @@ impl<'a, L: Learner> Session<'a, L> {
     /// When the plan does not fit the data, the learner or the store; when the session has no store, or one without
     /// [blobs](Store::blobs), or one that cannot be read.
     pub fn status(&self, plan: &Plan) -> Result<Status> {
-        Build::new(self, plan, self.required_store()?)?.status()
+        Build::new(self, &*self.bound(plan)?, self.required_store()?)?.status()
     }
 
     /// Reads the [`status`](Self::status) again and again, with this time between, and passes it to `show`, until each run is
@@ -359,13 +360,22 @@ impl<'a, L: Learner> Session<'a, L> {
         interval: Duration,
         mut show: impl FnMut(&Status) -> Flow,
     ) -> Result<Status> {
-        let build = Build::new(self, plan, self.required_store()?)?;
+        let plan = self.bound(plan)?;
+        let build = Build::new(self, &plan, self.required_store()?)?;
         loop {
             let status = build.status()?;
             if show(&status) == Flow::Stop || status.is_settled() {
                 return Ok(status);
             }
             std::thread::sleep(interval);
+        }
+    }
+
+    /// The plan with the strata and groups of the data, which a plan that was read from a file lacks.
+    fn bound<'p>(&self, plan: &'p Plan) -> Result<Cow<'p, Plan>> {
+        match plan.is_bound() {
+            true => Ok(Cow::Borrowed(plan)),
+            false => plan.clone().bind(self.data).map(Cow::Owned),
         }
     }
 

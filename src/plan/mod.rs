@@ -201,7 +201,8 @@ impl Plan {
     }
 
     /// The plan with the strata and groups of its data, which are not written to disk: a plan that was read from a file
-    /// ([`Manifest`](crate::store::Manifest)) needs them before rows that are drawn by strata or groups can be listed.
+    /// ([`Manifest`](crate::store::Manifest)) needs them before rows that are drawn by strata or groups can be listed. A
+    /// [`Session`](crate::Session) binds the plans that it is given by itself.
     ///
     /// # Errors
     /// [`Error::Foreign`] when the plan was made for other data.
@@ -232,6 +233,13 @@ impl Plan {
         }
         self.reserved = self.reserved.bound(data, &mut known)?;
         Ok(self)
+    }
+
+    /// Whether no strata or groups are missing.
+    pub(crate) fn is_bound(&self) -> bool {
+        let bound =
+            |run: &RunSpec| [&run.train, &run.valid, &run.excluded].iter().all(|rows| rows.is_bound());
+        self.reserved.is_bound() && self.runs.iter().all(bound)
     }
 
     fn check_data(&self, data: &dyn Dataset) -> Result<()> {

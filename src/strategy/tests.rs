@@ -25,7 +25,9 @@ fn plans(data: &Stub, runs: usize, seed: u64) -> Vec<Plan> {
         &RandomSplit::new(runs, 0.5),
         &ForwardChaining::new(2).gap(1),
     ];
-    let mut plans: Vec<Plan> = all.iter().map(|builder| plan(*builder).unwrap()).collect();
+    // Strata can be too small in a sample for rows to watch, which is refused.
+    let mut plans: Vec<Plan> = all.iter().filter_map(|builder| plan(*builder).ok()).collect();
+    assert!(plans.len() >= 5, "{} plans", plans.len());
     let reserving: Vec<Plan> = plans.iter().flat_map(|plan| plan.clone().reserve(0.2, data, seed)).collect();
     plans.extend(reserving);
     plans

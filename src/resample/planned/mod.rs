@@ -309,6 +309,16 @@ impl PlannedRows {
         Self(Kind::Rule(Arc::new(rule)))
     }
 
+    /// Whether the strata and groups of the data are there, where the rows are drawn by them.
+    pub(crate) fn is_bound(&self) -> bool {
+        let Kind::Rule(rule) = &self.0 else { return true };
+        let step = |step: &Step| match step {
+            Step::Without(base) | Step::With(base) => base.is_bound(),
+            Step::Watch(watch, _) => watch.units.is_bound(),
+        };
+        rule.base.is_bound() && rule.steps.iter().all(step)
+    }
+
     /// The same rows with the strata and groups of the data. `known` are those that have been listed already.
     pub(crate) fn bound(&self, data: &dyn Dataset, known: &mut Vec<RowUnits>) -> Result<Self> {
         let Kind::Rule(rule) = &self.0 else { return Ok(self.clone()) };
@@ -370,6 +380,13 @@ impl Base {
             Self::List(list) => list.iter().find(|row| **row >= rows).copied(),
             Self::Range(range) => above(range.end),
             Self::Draw(draw) => above(draw.units.rows()),
+        }
+    }
+
+    fn is_bound(&self) -> bool {
+        match self {
+            Self::Draw(draw) => draw.units.is_bound(),
+            _ => true,
         }
     }
 

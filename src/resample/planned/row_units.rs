@@ -85,6 +85,11 @@ impl RowUnits {
         }
     }
 
+    /// Whether the strata or groups are there, if they are needed.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.hash.is_none() || self.ids.is_some()
+    }
+
     /// The same units with the strata or groups of the data. `known` are those that have been listed already.
     pub(crate) fn bound(&self, data: &dyn Dataset, known: &mut Vec<Self>) -> Result<Self> {
         if self.hash.is_none() {
