@@ -28,8 +28,11 @@ fn column(files: &RowFiles, name: &str) -> Result<Vec<f64>> {
     Ok(flat(data.batch(&all, &CPU)?.inputs.only()?))
 }
 
+/// A column: its name, and its value in a row.
+type Column = (&'static str, fn(i64) -> f64);
+
 /// The columns of the script for row `i`.
-const COLUMNS: [(&str, fn(i64) -> f64); 9] = [
+const COLUMNS: [Column; 9] = [
     ("i8", |i| (i % 100 - 50) as f64),
     ("u32", |i| ((1i64 << 32) - 1 - i) as f64),
     ("i64", |i| (i * 1000 - 7) as f64),

@@ -26,7 +26,7 @@ fn classes() -> TensorDataset {
 }
 
 /// Everything in held-out predictions, with 0 for what is missing.
-fn content(held_out: &HeldOut) -> (Vec<f64>, Vec<f64>, Vec<f64>, Vec<f64>, Vec<u32>, Vec<String>) {
+fn content(held_out: &HeldOut) -> ([Vec<f64>; 4], Vec<u32>, Vec<String>) {
     let predictions = held_out.predictions();
     let (slots, rows, width) = predictions.values().dims3().unwrap();
     let covered = predictions.covered().map_or_else(|| vec![1.; slots * rows], flat);
@@ -34,7 +34,7 @@ fn content(held_out: &HeldOut) -> (Vec<f64>, Vec<f64>, Vec<f64>, Vec<f64>, Vec<u
     let values = values.map(|(i, x)| if covered[i / width] > 0. { x } else { 0. }).collect();
     let weights = held_out.weights().map(flat).unwrap_or_default();
     let names = held_out.names().to_vec();
-    (values, covered, flat(held_out.targets()), weights, held_out.rows().to_vec(), names)
+    ([values, covered, flat(held_out.targets()), weights], held_out.rows().to_vec(), names)
 }
 
 fn same(file: &HeldOutFile, pool: &HeldOut) {

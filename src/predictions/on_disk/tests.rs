@@ -16,7 +16,7 @@ fn random(seed: u64, rows: usize, classes: bool, share: f64) -> HeldOut {
     let values: Vec<f64> = (0..slots * rows * width).map(|_| rng.random_range(0.0..1.)).collect();
     let mut covered: Vec<u8> = (0..slots * rows).map(|_| u8::from(rng.random_bool(share))).collect();
     covered[(slots - 1) * rows..].fill(1);
-    let dtype = if seed % 2 == 0 { DType::F32 } else { DType::F64 };
+    let dtype = if seed.is_multiple_of(2) { DType::F32 } else { DType::F64 };
     let values =
         Tensor::from_vec(values, (slots, rows, width), &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
     let covered = Tensor::from_vec(covered, (slots, rows), &Device::Cpu).unwrap();
