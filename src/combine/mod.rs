@@ -63,6 +63,8 @@ pub(crate) mod cross_fit;
 #[cfg(feature = "learned")]
 pub(crate) mod dynamic;
 mod file;
+#[cfg(feature = "learned")]
+mod file_rows;
 pub(crate) mod fitted_on;
 pub(crate) mod fixed;
 mod forward;

@@ -2,8 +2,8 @@
 use crate::{
     combine::{
         blend::{known::fit_known, on_disk::known_slots},
+        file_rows::{truth_of, weights_of},
         held_out_table::{with_predictions, HeldOutTable, Number},
-        on_disk::{truth_of, weights_of},
         Combiner, Weighted,
     },
     metrics::{RowLoss, Truth},

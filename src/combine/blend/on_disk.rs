@@ -5,7 +5,7 @@ use crate::{
             matrix::{Block, SlotMatrix},
             simplex_squares::targets_of_cells,
         },
-        on_disk::{truth_of, weights_of},
+        file_rows::{truth_of, weights_of},
     },
     files::{failed, map::Mapped, scratch},
     kernels::{

@@ -9,7 +9,7 @@ use crate::{
     data::Task,
     metrics::Criterion,
     predictions::Predictions,
-    Error, HeldOut, HeldOutFile, Result,
+    Error, HeldOut, Result,
 };
 use candle_core::{Result as CandleResult, Tensor, D};
 use serde::{Deserialize, Serialize};
@@ -108,8 +108,9 @@ impl Weighted {
     }
 
     /// The weights that a combiner has found on held-out predictions on disk, with their loss by `criterion`.
+    #[cfg(feature = "learned")]
     pub(crate) fn with_loss_on_disk(
-        file: &HeldOutFile,
+        file: &crate::HeldOutFile,
         combiner: &str,
         weights: Vec<f64>,
         criterion: &dyn Criterion,

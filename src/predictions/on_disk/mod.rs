@@ -198,6 +198,7 @@ impl HeldOutFile {
     }
 
     /// The sum of the weights of all rows.
+    #[cfg(any(feature = "learned", test))]
     pub(crate) fn total_weight(&self) -> f64 {
         self.index.chunks.iter().map(|chunk| chunk.weight).sum()
     }
@@ -250,6 +251,7 @@ impl HeldOutFile {
     }
 
     /// Only these slots of a chunk, copied into memory.
+    #[cfg(feature = "learned")]
     pub(crate) fn slots_of(&self, view: ChunkView<'_>, slots: &[usize]) -> Result<HeldOut> {
         self.read(&[view], slots, 1)
     }
