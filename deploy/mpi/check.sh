@@ -18,7 +18,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 store=$folder/store
 
-ensemble=(--members 8 --epochs 30 --width 96)
+ensemble=(--members 8 --epochs 60 --width 96)
 say() { printf '%s %s\n' "$(date +%T)" "$*"; }
 count() { find "$store" -name "*.$1" 2>/dev/null | wc -l; }
 # Four processes on this machine, which need not have four cores. Only root needs the two variables.

@@ -4,7 +4,7 @@
 #
 #   check.sh [PROGRAM]     the compiled example job_array; without it, the script builds it
 #
-# It needs root, Slurm and munge (`one_machine.sh install`), takes about a minute, and leaves nothing behind.
+# It needs root, Slurm and munge (`one_machine.sh install`), takes two to three minutes, and leaves nothing behind.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
@@ -27,7 +27,6 @@ trap finish EXIT
 # A failure shows what the tasks and the daemons said.
 trap 'tail -n 5 "$folder"/*.log "$folder"/cluster/log/*.log >&2' ERR
 
-ensemble=(--members 8 --epochs 100 --width 96)
 say() { printf '%s %s\n' "$(date +%T)" "$*"; }
 states() { squeue -h -o '%i=%T' | sort | tr '\n' ' '; }
 # Waits until a command succeeds.
@@ -56,7 +55,13 @@ process() {
     return 1
 }
 
-say "without Slurm"
+# As many epochs as let an undisturbed array take some fifty seconds here, so that there is time to disturb it.
+started=$(date +%s%N)
+"$PROGRAM" --store "$folder/trial" --quiet --members 8 --epochs 10 --width 96 >/dev/null
+epochs=$((10 * 50000 / (($(date +%s%N) - started) / 1000000 + 1)))
+ensemble=(--members 8 --epochs $((epochs < 40 ? 40 : epochs)) --width 96)
+
+say "without Slurm: ${ensemble[*]}"
 "$PROGRAM" --store "$folder/alone" --quiet "${ensemble[@]}"
 "$PROGRAM" --store "$folder/alone" --collect "$folder/alone.ensemble" "${ensemble[@]}"
 
