@@ -114,7 +114,7 @@ fn answers_that_come_too_late_are_asked_for_again() {
     let (server, proxy) = proxied();
     let time = Duration::from_millis(150);
     let s3 = with_options(options(proxy.address).timeout(time), "a").retries(1);
-    for (method, part) in [("PUT", "plan.bin"), ("PUT", "safetensors"), ("HEAD", "safetensors")] {
+    for (method, part) in [("PUT", "plan.bin"), ("PUT", "safetensors"), ("GET", "list-type")] {
         proxy.inject(method, part, Fault::Late(time * 3), 1);
     }
     train(&s3).unwrap();
