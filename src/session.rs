@@ -625,9 +625,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
     fn load(&self) -> Result<Pool<'a, L>> {
         let mut wanted = vec![];
         for run in &self.plan.runs {
-            let network = self.network(run);
-            let keys = self.plan.keys(run, &self.tag, network, self.members(run))?;
-            wanted.extend(keys.into_iter().map(|key| (run.id, key)));
+            wanted.extend(self.keys(run)?.members.into_iter().map(|key| (run.id, key)));
         }
         let get = |number: usize| match wanted.get(number) {
             Some((run, key)) => Ok((*run, self.store.get(key)?)),

@@ -51,10 +51,15 @@ pub trait Blobs: Send + Sync {
 
 /// Checks that `name` can be the name of a blob. Such a name cannot lead to a file elsewhere.
 pub(crate) fn check_name(name: &str) -> Result<()> {
+    check_plain("the name of a blob", name, 220)
+}
+
+/// Checks that a text can be a name or a part of one, of at most so many characters.
+pub(crate) fn check_plain(what: &str, text: &str, most: usize) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if !(1..=220).contains(&name.len()) || name.starts_with('.') || !name.chars().all(plain) {
-        let must = "1 to 220 letters, digits, '-', '_' and '.', without a '.' at the start";
-        return Err(Error::invalid("the name of a blob", must, format!("{name:?}")));
+    if !(1..=most).contains(&text.len()) || text.starts_with('.') || !text.chars().all(plain) {
+        let must = format!("1 to {most} letters, digits, '-', '_' and '.', without a '.' at the start");
+        return Err(Error::invalid(what, must, format!("{text:?}")));
     }
     Ok(())
 }

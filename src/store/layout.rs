@@ -2,7 +2,7 @@
 //! read. A directory and a bucket share it, so that each can be copied to the other.
 use crate::{
     files::{header::FormatError, TensorFile},
-    store::{manifest, member_file, Blobs, Checkpoint, Manifest},
+    store::{blobs, manifest, member_file, Blobs, Checkpoint, Manifest},
     Error, Member, Result,
 };
 
@@ -94,10 +94,6 @@ fn of_checkpoint(key: &str) -> Result<String> {
 
 /// The name of a file; an error for keys that could name a file elsewhere.
 fn named(key: &str, extension: &str) -> Result<String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if !(1..=200).contains(&key.len()) || key.starts_with('.') || !key.chars().all(plain) {
-        let must = "1 to 200 letters, digits, '-', '_' and '.', without a '.' at the start";
-        return Err(Error::invalid("a key", must, format!("{key:?}")));
-    }
+    blobs::check_plain("a key", key, 200)?;
     Ok(format!("{key}.{extension}"))
 }

@@ -85,7 +85,7 @@ pub struct UnderWay {
     pub epoch: usize,
     /// Number of epochs that the learner expects; 0 where it does not know.
     pub epochs: usize,
-    /// The how manyth lease of the run this is, from 1. Those before expired or were given back.
+    /// Number of the run's lease, from 1. Earlier ones expired or were given back.
     pub generation: u32,
 }
 
