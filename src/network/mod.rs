@@ -6,10 +6,12 @@
 //! the scale on which a combiner works.
 mod distribution;
 pub(crate) mod dtype;
+mod members;
 mod ordinal;
 pub(crate) mod output;
 pub(crate) mod positions;
 
+pub use members::{MemberBatches, Members};
 pub use output::{Output, Scale};
 
 use crate::data::Inputs;
@@ -46,7 +48,23 @@ pub trait Network {
     /// Returns logits `(B, C)`, one logit `(B,)` or `(B, 1)` for two classes, `C − 1` for classes with an order, or values `(B,)` or `(B, K)`. Where a row
     /// has several [`Positions`](crate::data::Positions), logits `(B, C, …)` or `(B, …, C)`, or one logit for each label,
     /// `(B, L)`.
+    ///
+    /// In evaluation mode a network of several [members](Self::members) returns the mean of their outputs.
     fn run(&self, inputs: &Inputs, train: bool) -> Result<Tensor>;
+
+    /// The members that this network holds. The default is that it is one member.
+    fn members(&self) -> Members {
+        Members::default()
+    }
+
+    /// The outputs of the `M` members in evaluation mode, `(M·B, …)`: the rows of one member after those of the other. The
+    /// default is the output of the network, which is one member.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    fn run_members(&self, inputs: &Inputs) -> Result<Tensor> {
+        self.run(inputs, false)
+    }
 }
 
 impl<M: ModuleT> Network for M {
@@ -94,11 +112,27 @@ impl Network for AnyNetwork {
     fn run(&self, inputs: &Inputs, train: bool) -> Result<Tensor> {
         self.0.run(inputs, train)
     }
+
+    fn members(&self) -> Members {
+        self.0.members()
+    }
+
+    fn run_members(&self, inputs: &Inputs) -> Result<Tensor> {
+        self.0.run_members(inputs)
+    }
 }
 
 /// A network of any type that stays on one thread.
 impl Network for Box<dyn Network> {
     fn run(&self, inputs: &Inputs, train: bool) -> Result<Tensor> {
         self.as_ref().run(inputs, train)
+    }
+
+    fn members(&self) -> Members {
+        self.as_ref().members()
+    }
+
+    fn run_members(&self, inputs: &Inputs) -> Result<Tensor> {
+        self.as_ref().run_members(inputs)
     }
 }

@@ -5,7 +5,7 @@ use crate::{
         Executor,
     },
     plan::RunSpec,
-    session::Build,
+    session::build::Build,
     store::{
         listing::{required_blobs, Listing},
         RunKeys, Status,

@@ -14,6 +14,8 @@ const CELLS: usize = 1024;
 const PIECES: usize = 16;
 /// Cells that are processed at a time within a piece, as vectors of [`LANES`] numbers.
 const STRIP: usize = 256;
+/// Slots whose strips are multiplied with those of others while both stay in a core's nearest cache.
+const TILE_SLOTS: usize = 16;
 const LANES: usize = 4;
 
 type Vector = [f64; LANES];
@@ -295,12 +297,24 @@ fn dot<T: Number>(a: &[T], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// Adds the products of all pairs of strips to the upper triangle of `sum`, in tiles of two by four.
+/// Adds the products of all pairs of strips to the upper triangle of `sum`.
 #[inline(always)]
 fn add_products(strips: &[Strip], sum: &mut [f64]) {
+    let blocks =
+        || (0..strips.len()).step_by(TILE_SLOTS).map(|from| from..(from + TILE_SLOTS).min(strips.len()));
+    for (i, above) in blocks().enumerate() {
+        for right in blocks().skip(i) {
+            add_block(strips, above.clone(), right, sum);
+        }
+    }
+}
+
+/// Adds the products of the strips `above` with those at the `right`, in tiles of two by four.
+#[inline(always)]
+fn add_block(strips: &[Strip], above: Range<usize>, right: Range<usize>, sum: &mut [f64]) {
     let n = strips.len();
-    for s in (0..n).step_by(2) {
-        for t in (s / 4 * 4..n).step_by(4) {
+    for s in above.step_by(2) {
+        for t in (right.start.max(s / 4 * 4)..right.end).step_by(4) {
             let [Some(a), Some(b)] = [strips.get(s..s + 2), strips.get(t..t + 4)] else { continue };
             let mut tile = [[[0.; LANES]; 4]; 2];
             for k in 0..STRIP / LANES {
