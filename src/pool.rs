@@ -278,7 +278,7 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// # Errors
     /// When there is no position, or one is out of range.
     pub fn select_slots(&self, keep: &[usize]) -> Result<Self> {
-        let mut pool = self.with_members(self.members_of(keep)?)?;
+        let mut pool = self.with_members(self.in_smaller_networks(self.members_of(keep)?)?)?;
         let mut sorted = keep.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
@@ -342,7 +342,8 @@ impl<'a, L: Learner> Pool<'a, L> {
 
     /// The number of parameters of each slot's networks that predict at inference.
     pub(crate) fn costs(&self) -> Vec<f64> {
-        let of = |m: &Member| number_of_parameters(&m.weights) as f64;
+        let held = |m: &Member| m.record.in_network.map_or(1., |place| place.of as f64);
+        let of = |m: &Member| number_of_parameters(&m.weights) as f64 / held(m);
         let slot = |slot: &usize| predicting(&self.members).filter(|m| m.record.slot == *slot).map(of).sum();
         slots(&self.members).iter().map(slot).collect()
     }

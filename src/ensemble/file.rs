@@ -7,7 +7,7 @@ use crate::{
     network::Output,
     plan::Settings,
     predictions::live::{Constructor, LiveSlots},
-    store::{read_file, read_member, Record},
+    store::{member::each_in_network, read_file, read_member, InNetwork, Record},
     train::{Learner, SharedBuild},
     weights::Weights,
     Error, Member, Network, Result,
@@ -209,7 +209,11 @@ impl<N: Network, F: FittedCombiner + Serialize + DeserializeOwned> Ensemble<N, F
             let named = member.weights.iter().map(move |(name, tensor)| (weight(i, name), tensor.clone()));
             named.collect::<Vec<_>>()
         };
-        let weights = members.iter().enumerate().flat_map(of_member);
+        // The members of one network have the same weights, which are written once.
+        let own = |(i, member): &(usize, &Member)| {
+            !i.checked_sub(1).and_then(|i| members.get(i)).is_some_and(|before| before.shares_network(member))
+        };
+        let weights = members.iter().enumerate().filter(own).flat_map(of_member);
         TensorFile::new(KIND, &description, weights.chain([(COMBINER.to_string(), fitted)]))
     }
 }
@@ -250,7 +254,7 @@ impl Member {
         let read = |bytes: &[u8]| match read_parts(bytes) {
             Ok((_, _, members)) => Ok(members),
             Err(of_ensemble) => match read_member(bytes) {
-                Ok(member) => Ok(vec![member]),
+                Ok(member) => Ok(each_in_network(vec![member])),
                 Err(damaged @ FormatError::Damaged(_)) => Err(damaged),
                 Err(_) => Err(of_ensemble),
             },
@@ -278,7 +282,19 @@ fn read_parts(bytes: &[u8]) -> Result<(Description, Vec<u8>, Vec<Member>), Forma
             .insert(own.into(), tensor);
     }
     let records = std::mem::take(&mut description.members).into_iter();
-    let members: Vec<_> = records.zip(weights).map(|(record, weights)| Member { weights, record }).collect();
+    let mut before: Option<(InNetwork, Weights)> = None;
+    let member = |(record, mut weights): (Record, Weights)| {
+        // A member without weights of its own is in the network of the one before it.
+        if let (Some(place), Some((last, shared))) = (record.in_network, &before)
+            && weights.is_empty()
+            && place.of == last.of
+        {
+            weights = shared.clone();
+        }
+        before = record.in_network.map(|place| (place, weights.clone()));
+        Member { weights, record }
+    };
+    let members: Vec<_> = records.zip(weights).map(member).collect();
     match members.is_empty() {
         true => Err(FormatError::foreign("it has no members")),
         false => Ok((description, fitted, members)),

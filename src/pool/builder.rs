@@ -7,10 +7,10 @@ use crate::{
         Pool,
     },
     predictions::live::Constructor,
-    store::{Record, Seen},
+    store::{member::each_in_network, InNetwork, Record, Seen},
     train::{check_output_at, Learner},
-    weights::StateDict,
-    Error, Member, Result, Rows, Seed,
+    weights::{strict, StateDict},
+    Error, Member, Network, Result, Rows, Seed,
 };
 use candle_core::Device;
 use std::collections::BTreeSet;
@@ -223,6 +223,10 @@ impl<'a, L: Learner> PoolBuilder<'a, L> {
             seed: self.seed.nth("pretrained", number as u64),
         };
         let (weights, report) = load.run()?;
+        let own = member.record.as_ref().and_then(|record| record.in_network);
+        let (vb, _) = strict::builder(&weights, self.learner.dtype(), &self.device);
+        let network = self.learner.build(&architecture, &member.settings, vb)?;
+        let in_network = own.or(InNetwork::first_of(network.members().count));
         let (scaling, curve) = member.record.map(|record| (record.scaling, record.curve)).unwrap_or_default();
         let record = Record {
             run: number,
@@ -234,13 +238,19 @@ impl<'a, L: Learner> PoolBuilder<'a, L> {
             features: member.features,
             scaling,
             seen,
+            in_network,
             seen_unknown,
             curve,
             key: format!("pretrained {number}"),
         };
         let added = Member { weights, record };
         self.try_network(&added, member.weights.origin())?;
-        self.members.push(added);
+        let slot = added.record.slot;
+        let added = if own.is_some() { vec![added] } else { each_in_network(vec![added]) };
+        for (mut member, slot) in added.into_iter().zip(slot..) {
+            member.record.slot = slot;
+            self.members.push(member);
+        }
         Ok(report)
     }
 

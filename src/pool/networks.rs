@@ -2,11 +2,12 @@
 use crate::{
     data::Inputs,
     pool::Pool,
-    predictions::live::{Constructor, LiveMember},
+    predictions::live::{Constructor, LiveNetwork},
+    store::{member::each_in_network, InNetwork, Record},
     train::Learner,
-    Error, Result,
+    Error, Member, Result,
 };
-use candle_core::Result as CandleResult;
+use candle_core::{Device, Result as CandleResult, Tensor};
 
 impl<L: Learner> Pool<'_, L> {
     /// Builds the network of the member at this position, with its weights.
@@ -55,10 +56,54 @@ impl<L: Learner> Pool<'_, L> {
         Ok(self.live(position)?.on_network(&inputs, f)?)
     }
 
-    fn live(&self, position: usize) -> Result<LiveMember<L::Network>> {
+    /// The members in networks of these members alone, where they were in networks of more. Networks that cannot do with fewer
+    /// members stay as they are.
+    pub(super) fn in_smaller_networks(&self, members: Vec<Member>) -> Result<Vec<Member>> {
+        let mut smaller = Vec::with_capacity(members.len());
+        for of_network in members.chunk_by(Member::shares_network) {
+            match self.smaller_network(of_network)? {
+                Some(first) => smaller.extend(in_own_slots(first, of_network)),
+                None => smaller.extend_from_slice(of_network),
+            }
+        }
+        Ok(smaller)
+    }
+
+    /// The first of these members of one network, in a network of these members alone; `None` if there is no such network.
+    fn smaller_network(&self, members: &[Member]) -> Result<Option<Member>> {
+        let Some(Member { weights, record }) = members.first() else { return Ok(None) };
+        let Some(InNetwork { of, .. }) = record.in_network.filter(|place| place.of > members.len()) else {
+            return Ok(None);
+        };
+        let numbers = members.iter().filter_map(|member| member.record.in_network);
+        let kept: Vec<u32> = numbers.map(|place| place.member as u32).collect();
+        let kept = Tensor::new(kept, &Device::Cpu)?;
+        let mut weights = weights.clone();
+        for (_, weight) in weights.iter_mut().filter(|(name, weight)| is_by_member(name, weight, of)) {
+            *weight = weight.index_select(&kept, 0)?;
+        }
+        let record = Record { in_network: InNetwork::first_of(members.len()), ..record.clone() };
+        let first = Member { weights, record };
+        // Its constructor may need all of the members.
+        Ok(Constructor::of(self.learner).build(&first, &self.device).is_ok().then_some(first))
+    }
+
+    fn live(&self, position: usize) -> Result<LiveNetwork<L::Network>> {
         let must = || format!("below {}, the number of members", self.members.len());
         let member = self.members.get(position);
         let member = member.ok_or_else(|| Error::invalid("a member's position", must(), position))?;
         Constructor::of(self.learner).build(member, &self.device)
     }
+}
+
+/// Whether a variable has an entry for each of so many members of its network, along dimension 0.
+fn is_by_member(name: &str, weight: &Tensor, of: usize) -> bool {
+    name.split('.').any(|part| part == "members") && weight.dims().first() == Some(&of)
+}
+
+/// The members of the network of the first one, in the slots of these members.
+fn in_own_slots(first: Member, members: &[Member]) -> Vec<Member> {
+    let mut each = each_in_network(vec![first]);
+    each.iter_mut().zip(members).for_each(|(member, own)| member.record.slot = own.record.slot);
+    each
 }

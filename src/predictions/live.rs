@@ -16,14 +16,14 @@ use crate::{
 };
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use candle_nn::VarBuilder;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows that are read at a time.
 const BATCH_ROWS: usize = 1024;
 
-/// The network of one member.
+/// The network of a member, or of several that it holds.
 #[derive(Debug)]
-pub(crate) struct LiveMember<N> {
+pub(crate) struct LiveNetwork<N> {
     network: N,
     /// The type of the variables.
     dtype: DType,
@@ -32,13 +32,41 @@ pub(crate) struct LiveMember<N> {
     output: Output,
     /// The number of parameters.
     parameters: usize,
+    /// The number of members that it holds.
+    count: usize,
 }
 
-impl<N: Network> LiveMember<N> {
+impl<N: Network> LiveNetwork<N> {
     /// The output of the network in evaluation mode, in the targets' own units; of a distribution the mean. The network
     /// gets those columns of the inputs that the member was trained on, scaled as they were.
     pub(crate) fn run(&self, inputs: &Inputs) -> CandleResult<Tensor> {
         self.scaling.unscale_outputs(&self.output.values(&self.raw(inputs)?)?)
+    }
+
+    /// The outputs of the network's members, one after the other, in evaluation mode, in the targets' own units; of
+    /// distributions the means.
+    pub(crate) fn outputs(&self, inputs: &Inputs) -> CandleResult<Vec<Tensor>> {
+        let unscaled = |raw: &Tensor| self.scaling.unscale_outputs(&self.output.values(raw)?);
+        self.raw_outputs(inputs)?.iter().map(unscaled).collect()
+    }
+
+    /// The outputs of the network's members as they are.
+    fn raw_outputs(&self, inputs: &Inputs) -> CandleResult<Vec<Tensor>> {
+        if self.count == 1 {
+            return Ok(vec![self.raw(inputs)?]);
+        }
+        let all = self.on_network(inputs, |network, inputs| {
+            network.run_members(inputs).map_err(|e| name_inputs(e, inputs, self.dtype))
+        })?;
+        let rows = inputs.rows();
+        if all.dims().first() != Some(&(rows * self.count)) {
+            let count = self.count;
+            candle_core::bail!(
+                "{count} members must return {count} × {rows} rows, but return {:?}",
+                all.dims()
+            )
+        }
+        (0..self.count).map(|member| all.narrow(0, member * rows, rows)).collect()
     }
 
     /// The output of the network as it is.
@@ -57,10 +85,10 @@ impl<N: Network> LiveMember<N> {
         f(&self.network, &self.scaling.scale_inputs(&inputs.columns(self.features.as_deref())?)?)
     }
 
-    /// The parameters of the distributions that the network predicts, `(B, W)`, in the targets' own units.
-    fn parameters(&self, inputs: &Inputs, task: Task) -> CandleResult<Tensor> {
+    /// The parameters of the distributions that the network's members predict, `(B, W)`, in the targets' own units.
+    fn parameters(&self, inputs: &Inputs, task: Task) -> CandleResult<Vec<Tensor>> {
         let targets = self.scaling.affine_targets(task.width())?;
-        self.output.parameters(&self.raw(inputs)?, &targets)
+        self.raw_outputs(inputs)?.iter().map(|raw| self.output.parameters(raw, &targets)).collect()
     }
 
     /// The network alone.
@@ -101,22 +129,32 @@ impl<'a, N: Network> Constructor<'a, N> {
         Self { build, dtype, output }
     }
 
-    /// Builds the network of one member. It shares the member's tensors if they are on the same device.
-    pub(crate) fn build(&self, member: &Member, device: &Device) -> Result<LiveMember<N>> {
+    /// Builds the network of a member. It shares the member's tensors if they are on the same device.
+    ///
+    /// # Errors
+    /// When the weights do not fit the network, or it holds another number of members than the record says.
+    pub(crate) fn build(&self, member: &Member, device: &Device) -> Result<LiveNetwork<N>> {
         let (vb, unread) = strict::builder(&member.weights, self.dtype, device);
         let Record { architecture, settings, .. } = &member.record;
         let network = (self.build)(architecture, settings, vb)?;
+        let count = network.members().count.max(1);
+        let of = member.record.in_network.map_or(1, |place| place.of);
+        if count != of {
+            let why = format!("the network {architecture:?} holds {count} members, and its own held {of}");
+            return Err(Error::Foreign { what: format!("the member {}", member.record.key), why });
+        }
         match unread.names() {
             names if names.is_empty() => {
                 let Record { features, scaling, .. } = &member.record;
                 let (features, scaling) = (features.clone(), scaling.clone());
-                Ok(LiveMember {
+                Ok(LiveNetwork {
                     network,
                     dtype: self.dtype,
                     features,
                     scaling,
                     output: self.output,
                     parameters: number_of_parameters(&member.weights),
+                    count,
                 })
             }
             names => Err(Error::Foreign {
@@ -127,10 +165,18 @@ impl<'a, N: Network> Constructor<'a, N> {
     }
 }
 
+/// Where the output of a member is: the position of its network, and its number among the members of that network.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    network: usize,
+    member: usize,
+}
+
 /// The networks of the members that predict, by slot.
 #[derive(Debug)]
 pub(crate) struct LiveSlots<N> {
-    slots: Vec<Vec<LiveMember<N>>>,
+    networks: Vec<LiveNetwork<N>>,
+    slots: Vec<Vec<Place>>,
     /// The task of a position.
     pub(crate) task: Task,
     pub(crate) positions: Positions,
@@ -158,14 +204,20 @@ impl<N: Network> LiveSlots<N> {
         (task, positions): (Task, Positions),
         device: &Device,
     ) -> Result<Self> {
-        let mut slots: BTreeMap<usize, Vec<LiveMember<N>>> = BTreeMap::new();
+        let mut slots: BTreeMap<usize, Vec<Place>> = BTreeMap::new();
+        let (mut networks, mut last) = (vec![], None::<&Member>);
         for member in predicting(members) {
-            let network = constructor.build(member, device)?;
-            slots.entry(member.record.slot).or_default().push(network);
+            if !last.is_some_and(|last| last.shares_network(member)) {
+                networks.push(constructor.build(member, device)?);
+            }
+            last = Some(member);
+            let (network, place) = (networks.len() - 1, member.record.in_network);
+            let place = Place { network, member: place.map_or(0, |place| place.member) };
+            slots.entry(member.record.slot).or_default().push(place);
         }
         let slots = slots.into_values().collect();
         let Constructor { dtype, output, .. } = *constructor;
-        Ok(Self { slots, task, positions, output, dtype, device: device.clone() })
+        Ok(Self { networks, slots, task, positions, output, dtype, device: device.clone() })
     }
 
     /// The number of slots.
@@ -177,13 +229,23 @@ impl<N: Network> LiveSlots<N> {
     pub(crate) fn keep(&mut self, positions: &[usize]) {
         let mut slots = 0..;
         self.slots.retain(|_| slots.next().is_some_and(|p| positions.contains(&p)));
+        let used: BTreeSet<usize> = self.slots.iter().flatten().map(|place| place.network).collect();
+        let mut networks = 0..;
+        self.networks.retain(|_| networks.next().is_some_and(|network| used.contains(&network)));
+        for place in self.slots.iter_mut().flatten() {
+            place.network = used.range(..place.network).count();
+        }
     }
 
     /// These networks, and what builds them once more on other threads. One thread is enough where there is no such
     /// constructor, and where all threads would wait for one device.
     pub(crate) fn workers<'a>(&'a self, build: Option<workers::Build<'a, Self>>) -> Workers<'a, Self> {
         let build = build.filter(|_| self.device.is_cpu());
-        Workers::new(self, build, self.slots.iter().flatten().map(|member| member.parameters).sum())
+        Workers::new(
+            self,
+            build,
+            self.networks.iter().map(|network| network.parameters * network.count).sum(),
+        )
     }
 
     /// The number of classes, if every slot is one network on the CPU with one logit for each class, of f32 or
@@ -233,7 +295,9 @@ impl<N: Network> LiveSlots<N> {
         scale: Scale,
         mut predicted: impl FnMut(&Tensor, Scale) -> CandleResult<Tensor>,
     ) -> CandleResult<Predictions> {
-        let slots = self.slots.iter().map(|slot| self.predict_slot(slot, inputs, scale, &mut predicted));
+        let mut outputs = Outputs::of(self, LiveNetwork::outputs, inputs);
+        let mut predict = |place: &Place, scale| predicted(&outputs.get(place)?, scale);
+        let slots = self.slots.iter().map(|slot| self.predict_slot(slot, scale, &mut predict));
         let values = Tensor::stack(&slots.collect::<CandleResult<Vec<_>>>()?, 0)?;
         Predictions::on_scale(values, None, self.task, scale)
     }
@@ -241,12 +305,10 @@ impl<N: Network> LiveSlots<N> {
     /// The prediction of one slot, `(B, C)`: the mean of its members.
     fn predict_slot(
         &self,
-        slot: &[LiveMember<N>],
-        inputs: &Inputs,
+        slot: &[Place],
         scale: Scale,
-        predicted: &mut impl FnMut(&Tensor, Scale) -> CandleResult<Tensor>,
+        predict: &mut impl FnMut(&Place, Scale) -> CandleResult<Tensor>,
     ) -> CandleResult<Tensor> {
-        let mut predict = |member: &LiveMember<N>, scale| predicted(&member.run(inputs)?, scale);
         if let [member] = slot {
             return predict(member, scale);
         }
@@ -260,22 +322,24 @@ impl<N: Network> LiveSlots<N> {
 
     /// The predictions of all members, whatever their slots, `(M, B, C)`, in the order of the slots.
     pub(crate) fn predict_members(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        let predict = |member: &LiveMember<N>| {
-            self.output.prediction_at(&member.run(inputs)?, (self.task, self.positions), Scale::Probability)
+        let predict = |output: &Tensor| {
+            self.output.prediction_at(output, (self.task, self.positions), Scale::Probability)
         };
-        let members = self.slots.iter().flatten().map(predict);
-        Tensor::stack(&members.collect::<CandleResult<Vec<_>>>()?, 0)
+        let members: Vec<Tensor> = self.outputs(inputs)?.iter().map(predict).collect::<CandleResult<_>>()?;
+        Tensor::stack(&members, 0)
     }
 
-    /// The outputs of the networks, one after the other.
+    /// The outputs of the members, one after the other.
     pub(crate) fn outputs(&self, inputs: &Inputs) -> CandleResult<Vec<Tensor>> {
-        self.slots.iter().flatten().map(|member| Ok(member.run(inputs)?.detach())).collect()
+        let mut outputs = Outputs::of(self, LiveNetwork::outputs, inputs);
+        self.slots.iter().flatten().map(|place| Ok(outputs.get(place)?.detach())).collect()
     }
 
-    /// The parameters of the distributions that the networks predict, `(M, B, W)` for M networks, one after the other.
+    /// The parameters of the distributions that the members predict, `(M, B, W)` for M members, one after the other.
     fn parameters(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        let members = self.slots.iter().flatten();
-        let each = members.map(|member| member.parameters(inputs, self.task));
+        let of = |network: &LiveNetwork<N>, inputs: &Inputs| network.parameters(inputs, self.task);
+        let mut outputs = Outputs::of(self, of, inputs);
+        let each = self.slots.iter().flatten().map(|place| outputs.get(place));
         Tensor::stack(&each.collect::<CandleResult<Vec<_>>>()?, 0)
     }
 
@@ -283,6 +347,39 @@ impl<N: Network> LiveSlots<N> {
     fn weights_of_networks(&self, weights: &[f64]) -> Vec<f64> {
         let slots = self.slots.iter().zip(weights);
         slots.flat_map(|(slot, weight)| slot.iter().map(move |_| weight / slot.len() as f64)).collect()
+    }
+}
+
+/// What the members of networks make of the same inputs. A network of several members runs once.
+struct Outputs<'a, N, F> {
+    networks: &'a [LiveNetwork<N>],
+    of: F,
+    inputs: &'a Inputs,
+    /// What the members of a network gave, where it has several.
+    known: BTreeMap<usize, Vec<Tensor>>,
+}
+
+impl<'a, N, F: Fn(&LiveNetwork<N>, &Inputs) -> CandleResult<Vec<Tensor>>> Outputs<'a, N, F> {
+    fn of(live: &'a LiveSlots<N>, of: F, inputs: &'a Inputs) -> Self {
+        Self { networks: &live.networks, of, inputs, known: BTreeMap::new() }
+    }
+
+    fn get(&mut self, place: &Place) -> CandleResult<Tensor> {
+        let found = match self.known.get(&place.network) {
+            Some(known) => known.get(place.member).cloned(),
+            None => {
+                let Some(network) = self.networks.get(place.network) else {
+                    candle_core::bail!("there is no network {}", place.network)
+                };
+                let outputs = (self.of)(network, self.inputs)?;
+                let found = outputs.get(place.member).cloned();
+                if network.count > 1 {
+                    self.known.insert(place.network, outputs);
+                }
+                found
+            }
+        };
+        found.ok_or_else(|| candle_core::Error::Msg(format!("a network has no member {}", place.member)))
     }
 }
 

@@ -3,7 +3,7 @@ use crate::{
     data::Dataset,
     network::Scale,
     predictions::{
-        live::{Constructor, LiveMember},
+        live::{Constructor, LiveNetwork},
         passes::{concat, Passes, Source},
     },
     store::Member,
@@ -12,7 +12,8 @@ use crate::{
     weights::number_of_parameters,
     Error, Result, Rows,
 };
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Result as CandleResult, Tensor};
+use std::ops::Range;
 
 /// The members of a learner and the data whose rows they predict.
 pub(crate) struct Unseen<'a, L> {
@@ -26,21 +27,21 @@ pub(crate) struct Unseen<'a, L> {
     pub(crate) pass_rows: usize,
 }
 
-/// One pass over rows that a member has not seen.
-#[derive(Clone, Copy)]
+/// One pass over rows that the members of a network have not seen.
+#[derive(Clone, Debug)]
 struct Job {
-    /// The position of the member.
-    member: usize,
+    /// The positions of the members, which one network holds.
+    members: Range<usize>,
     /// The number of the pass.
     pass: usize,
-    /// Whether it is the last one of its member.
+    /// Whether it is the last one of its members.
     last: bool,
 }
 
-/// The network of the member that a thread works on, and the rows that it predicts.
+/// The network that a thread works on, and the rows that it predicts.
 struct Current<N> {
-    position: usize,
-    live: LiveMember<N>,
+    first: usize,
+    live: LiveNetwork<N>,
     rows: Rows,
 }
 
@@ -57,35 +58,47 @@ impl<L: Learner> Unseen<'_, L> {
         let worker = || {
             let mut current = None;
             let (jobs, keep) = (&jobs, &keep);
-            move |number: usize| jobs.get(number).map(|job| self.run(*job, &mut current, keep)).transpose()
+            move |number: usize| jobs.get(number).map(|job| self.run(job, &mut current, keep)).transpose()
         };
-        let mut parts = vec![];
+        let mut parts: Vec<Vec<Tensor>> = vec![];
         in_order(
             jobs.len(),
             threads,
             || Some(worker()),
             worker(),
-            |done: Option<(Job, Tensor)>| {
+            |done: Option<(&Job, Vec<Tensor>)>| {
                 let Some((job, predicted)) = done else { return Ok(()) };
-                parts.push(predicted);
-                match (job.last, self.members.get(job.member)) {
-                    (true, Some(member)) => {
-                        take(member, &self.rows_of(member), concat(std::mem::take(&mut parts), 0)?)
-                    }
-                    _ => Ok(()),
+                parts.resize_with(predicted.len(), Vec::new);
+                parts.iter_mut().zip(predicted).for_each(|(parts, predicted)| parts.push(predicted));
+                if !job.last {
+                    return Ok(());
                 }
+                let members = self.members.get(job.members.clone()).unwrap_or_default();
+                for (member, parts) in members.iter().zip(std::mem::take(&mut parts)) {
+                    take(member, &self.rows_of(member), concat(parts, 0)?)?;
+                }
+                Ok(())
             },
         )
     }
 
-    /// The passes of all members, and how much work they are, in parameters times rows.
+    /// The passes of all members, and how much work they are, in parameters times rows. Members of one network that follow
+    /// each other share its passes.
     fn jobs(&self) -> (Vec<Job>, usize) {
-        let (mut jobs, mut work) = (vec![], 0usize);
-        for (position, member) in self.members.iter().enumerate() {
+        let (mut jobs, mut work, mut first) = (vec![], 0usize, 0);
+        for of_network in self.members.chunk_by(|a, b| a.shares_network(b)) {
+            let (members, member) = (first..first + of_network.len(), of_network[0]);
+            first = members.end;
             let rows = self.count_of(member);
             let passes = rows.div_ceil(self.pass_rows);
-            jobs.extend((0..passes).map(|pass| Job { member: position, pass, last: pass + 1 == passes }));
-            work = work.saturating_add(rows.saturating_mul(number_of_parameters(&member.weights)));
+            jobs.extend((0..passes).map(|pass| Job {
+                members: members.clone(),
+                pass,
+                last: pass + 1 == passes,
+            }));
+            let all = number_of_parameters(&member.weights)
+                .saturating_mul(member.record.in_network.map_or(1, |place| place.of));
+            work = work.saturating_add(rows.saturating_mul(all));
         }
         (jobs, work)
     }
@@ -131,35 +144,45 @@ impl<L: Learner> Unseen<'_, L> {
         }
     }
 
-    fn run(
+    fn run<'j>(
         &self,
-        job: Job,
+        job: &'j Job,
         current: &mut Option<Current<L::Network>>,
         keep: impl Fn(&[u32], Tensor) -> Result<Tensor>,
-    ) -> Result<(Job, Tensor)> {
+    ) -> Result<(&'j Job, Vec<Tensor>)> {
         let current = match current {
-            Some(same) if same.position == job.member => same,
+            Some(same) if same.first == job.members.start => same,
             _ => {
                 *current = None;
-                current.insert(self.start(job.member)?)
+                current.insert(self.start(job.members.start)?)
             }
         };
         let (kind, output) = ((self.data.task(), self.data.positions()), self.learner.output());
+        let members = self.members.get(job.members.clone()).unwrap_or_default();
         let passes = Passes::new(Source::Rows(self.data, &current.rows), self.pass_rows, self.device);
         let (pass, predicted) = passes.one(job.pass, |inputs| {
-            Ok(output.prediction_at(&current.live.run(inputs)?, kind, Scale::Probability)?.detach())
+            let outputs = current.live.outputs(inputs)?;
+            let numbers =
+                members.iter().map(|member| member.record.in_network.map_or(0, |place| place.member));
+            let predicted = numbers
+                .filter_map(|number| outputs.get(number))
+                .map(|of_member| Ok(output.prediction_at(of_member, kind, Scale::Probability)?.detach()));
+            predicted.collect::<CandleResult<Vec<_>>>()
         })?;
         let count = pass.inputs.rows();
-        passes.check_predicted(&predicted, 0, (pass.start, predicted.dim(0)? / count.max(1)))?;
         let rows = current.rows.get(pass.start..pass.start + count).unwrap_or_default();
-        Ok((job, keep(rows, predicted)?))
+        let kept = predicted.into_iter().map(|predicted| {
+            passes.check_predicted(&predicted, 0, (pass.start, predicted.dim(0)? / count.max(1)))?;
+            keep(rows, predicted)
+        });
+        Ok((job, kept.collect::<Result<_>>()?))
     }
 
-    fn start(&self, position: usize) -> Result<Current<L::Network>> {
-        let member = self.members.get(position);
+    fn start(&self, first: usize) -> Result<Current<L::Network>> {
+        let member = self.members.get(first);
         let must = || format!("below {}, the number of members", self.members.len());
-        let member = member.ok_or_else(|| Error::invalid("a member's position", must(), position))?;
+        let member = member.ok_or_else(|| Error::invalid("a member's position", must(), first))?;
         let live = Constructor::of(self.learner).build(member, self.device)?;
-        Ok(Current { position, live, rows: self.rows_of(member) })
+        Ok(Current { first, live, rows: self.rows_of(member) })
     }
 }

@@ -5,7 +5,10 @@ use crate::{
     plan::{Plan, RunSpec},
     pool::Pool,
     session::Session,
-    store::{checkpoint, listing::Listing, EpochRecord, Manifest, Record, Store},
+    store::{
+        checkpoint, listing::Listing, member::each_in_network, EpochRecord, InNetwork, Manifest, Record,
+        Store,
+    },
     threads::in_order,
     train::{signature, train_run, train_stacked, Collected, Learner, RunCheckpoints, RunParts, StoreMember},
     Error, Member, Result,
@@ -239,12 +242,13 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         collected: Collected<'_>,
         done: &AtomicUsize,
     ) -> Result<()> {
-        let Collected { vars, curve, scaling } = collected;
+        let Collected { vars, curve, scaling, count } = collected;
         let record = Record {
             run: run.id,
             index,
             slot: run.slot * self.stride + index,
             refit: run.refit,
+            in_network: InNetwork::first_of(count),
             architecture: run.architecture.clone(),
             settings: run.settings.clone(),
             features: run.features.clone(),
@@ -287,7 +291,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         if !missing.is_empty() {
             return Err(Error::Incomplete { missing, of: self.plan.runs.len() });
         }
-        self.session.pool(members, self.plan)
+        self.session.pool(each_in_network(members), self.plan)
     }
 
     pub(super) fn notify(&self, event: &Event<'_>) -> Result<()> {

@@ -219,6 +219,7 @@ mod tests {
             features: None,
             scaling: Default::default(),
             seen: vec![0].into(),
+            in_network: None,
             seen_unknown: false,
             curve: vec![],
             key: key.into(),

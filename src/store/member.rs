@@ -8,6 +8,7 @@ use crate::{
     weights::{compatibility::Visit, NamedTensors, Weights},
     Result,
 };
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -45,14 +46,45 @@ pub(crate) fn with_own_slots<'a>(members: impl IntoIterator<Item = &'a Member>) 
     members
 }
 
+/// Each member of the networks, which a store keeps with the record of the first one. Slots are numbered by network and
+/// member.
+pub(crate) fn each_in_network(networks: Vec<Member>) -> Vec<Member> {
+    let of = |network: &Member| network.record.in_network.map_or(1, |place| place.of.max(1));
+    let stride = networks.iter().map(of).max().unwrap_or(1);
+    let members = networks.into_iter().flat_map(|network| {
+        let (count, first) = (of(&network), network.record.slot * stride);
+        (0..count).map(move |number| {
+            let mut member = network.clone();
+            member.record.slot = first + number;
+            if let Some(place) = &mut member.record.in_network {
+                place.member = number;
+            }
+            member
+        })
+    });
+    members.collect()
+}
+
 impl Member {
-    /// Its name in tables: the architecture, the number of its run, and its number within the run if it is not the first.
+    /// Its name in tables: the architecture, the number of its run, its number within the run if it is not the first, and its
+    /// number within its network if that holds several.
     pub(crate) fn name(&self) -> String {
-        let Record { architecture, run, index, .. } = &self.record;
-        match index {
+        let Record { architecture, run, index, in_network, .. } = &self.record;
+        let of_network = match index {
             0 => format!("{architecture} {run}"),
             index => format!("{architecture} {run}.{index}"),
+        };
+        match in_network {
+            None => of_network,
+            Some(InNetwork { member, .. }) => format!("{of_network}:{member}"),
         }
+    }
+
+    /// Whether one network holds this member and another one.
+    pub(crate) fn shares_network(&self, other: &Self) -> bool {
+        let several = |member: &Self| member.record.in_network.map(|place| place.of);
+        let tensors = || self.weights.values().map(Tensor::id).eq(other.weights.values().map(Tensor::id));
+        several(self).is_some() && several(self) == several(other) && tensors()
     }
 }
 
@@ -69,6 +101,10 @@ pub struct Record {
     /// no held-out predictions; see [`KFold::refit`](crate::strategy::KFold::refit).
     #[serde(default)]
     pub refit: bool,
+    /// Which member of its network it is, where that holds several ([`Network::members`](crate::Network::members)): such
+    /// members have the same weights. A store keeps the network once, with the record of its first member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_network: Option<InNetwork>,
     /// Name of the architecture, as the learner knows it.
     pub architecture: String,
     /// The settings in which its run differed from the learner's own.
@@ -90,6 +126,22 @@ pub struct Record {
     pub curve: Vec<EpochRecord>,
     /// Its key in a store, made from the data, the run and the learner.
     pub key: String,
+}
+
+/// The place of a member among those of its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InNetwork {
+    /// Its number, from 0.
+    pub member: usize,
+    /// The number of members that the network holds, at least 2.
+    pub of: usize,
+}
+
+impl InNetwork {
+    /// The first of so many members; `None` where it is the only one.
+    pub(crate) fn first_of(count: usize) -> Option<Self> {
+        (count > 1).then_some(Self { member: 0, of: count })
+    }
 }
 
 /// Which rows of a data set have shaped a network that was trained elsewhere. A user declares it, because nothing in a

@@ -75,6 +75,7 @@ mod tests {
             features: Some(vec![0, 2]),
             scaling: Default::default(),
             seen: vec![1, 5, 9].into(),
+            in_network: None,
             seen_unknown: false,
             curve,
             key: "k".into(),

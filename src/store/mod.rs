@@ -25,7 +25,7 @@ pub use checkpoint::{Checkpoint, Checkpoints};
 pub(crate) use directory::read_file;
 pub use directory::DirectoryStore;
 pub use manifest::Manifest;
-pub use member::{EpochRecord, Member, Record, Seen};
+pub use member::{EpochRecord, InNetwork, Member, Record, Seen};
 pub(crate) use member_file::read as read_member;
 pub use memory::MemoryStore;
 pub use monitors::{Monitors, VariableRecord};

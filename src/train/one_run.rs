@@ -14,7 +14,7 @@ use candle_core::Device;
 pub(crate) fn train_run<L: Learner>(learner: &L, parts: RunParts<'_>) -> Result<(Vars, Vec<EpochRecord>)> {
     let (vars, network) = build(learner, &parts)?;
     let epochs = learner.epochs(parts.spec);
-    let mut run = Run::start(parts, &vars, epochs)?;
+    let mut run = Run::start(parts, (&vars, &network), epochs)?;
     let outcome = learner.fit(&network, &mut run);
     let curve = run.finish(outcome)?;
     Ok((vars, curve))
@@ -48,7 +48,7 @@ pub(crate) fn train_stacked<L: Learner>(
     let (mut started, mut members) = (vec![], vec![]);
     for ((number, parts), (vars, network)) in parts.into_iter().zip(&built) {
         let epochs = learner.epochs(parts.spec);
-        match Run::start(parts, vars, epochs) {
+        match Run::start(parts, (vars, network), epochs) {
             Ok(run) => {
                 started.push(number);
                 members.push((network, run));

@@ -46,6 +46,8 @@ pub struct Run<'a> {
     train: Rows,
     valid: Rows,
     vars: &'a Vars,
+    /// How many members the network holds.
+    count: usize,
     /// Epochs of the whole run; 0 if the learner does not know.
     epochs: usize,
     /// Members that have been collected.
@@ -69,6 +71,8 @@ pub(crate) struct Collected<'c> {
     /// The learning curve so far.
     pub(crate) curve: &'c [EpochRecord],
     pub(crate) scaling: &'c FittedScalings,
+    /// How many members the network holds.
+    pub(crate) count: usize,
 }
 
 /// Is told the learning rate and the loss of each step of the ready-made trainer, and may stop the run.
@@ -88,13 +92,18 @@ pub(crate) struct RunParts<'a> {
 
 impl<'a> Run<'a> {
     /// The run at its beginning, or at its last checkpoint.
-    pub(crate) fn start(parts: RunParts<'a>, vars: &'a Vars, epochs: usize) -> Result<Self, Error> {
+    pub(crate) fn start(
+        parts: RunParts<'a>,
+        (vars, network): (&'a Vars, &impl Network),
+        epochs: usize,
+    ) -> Result<Self, Error> {
         let (train, valid) = (parts.spec.train.to_vec()?, parts.spec.valid.to_vec()?);
         let mut run = Self {
             parts,
             train,
             valid,
             vars,
+            count: network.members().count.max(1),
             epochs,
             collected: 0,
             curve: vec![],
@@ -411,7 +420,7 @@ impl<'a> Run<'a> {
 
     fn store_member(&self, index: usize) -> Result<(), Error> {
         let (curve, scaling) = (&*self.curve, &self.scaling);
-        (self.parts.store_member)(index, Collected { vars: self.vars, curve, scaling })
+        (self.parts.store_member)(index, Collected { vars: self.vars, curve, scaling, count: self.count })
     }
 
     /// Fits scalings on the training rows, unless that has been done. They become part of the run's members.

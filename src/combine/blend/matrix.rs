@@ -2,7 +2,7 @@
 //! block.
 use crate::{
     files::map::Mapped,
-    kernels::{float::Number, simd::vectorized},
+    kernels::{float::Number, matmul::Matrix, simd::vectorized},
 };
 use rayon::prelude::*;
 use std::ops::Range;
@@ -12,14 +12,10 @@ use std::ops::Range;
 const CELLS: usize = 1024;
 /// Number of pieces of the cells in [`SlotMatrix::gram`], each of which has partial sums of its own.
 const PIECES: usize = 16;
-/// Cells that are processed at a time within a piece, as vectors of [`LANES`] numbers.
-const STRIP: usize = 256;
-/// Slots whose strips are multiplied with those of others while both stay in a core's nearest cache.
-const TILE_SLOTS: usize = 16;
-const LANES: usize = 4;
-
-type Vector = [f64; LANES];
-type Strip = [Vector; STRIP / LANES];
+/// Cells that are processed at a time within a piece.
+const STRIP: usize = 512;
+/// Rows of a product at a time: of the products within a band, those below the diagonal are not needed.
+const BAND: usize = 64;
 
 /// Predictions of `S` slots for `N` cells, `(S, N)`. A cell is one number that each slot predicts: one class
 /// or output of one row.
@@ -124,43 +120,64 @@ impl<'a, T: Number> Block<'a, T> {
 
     /// Adds `Σ_i d_i a_s,i a_t,i` for the slots in `set` to the upper triangle of `full`.
     fn add_gram(&self, set: &[usize], d: &(impl Fn(usize) -> f64 + Sync), full: &mut [f64]) {
-        let n = set.len();
-        // Whole tiles of four slots; the added slots are zero.
-        let padded = n.next_multiple_of(4);
         let piece = self.cells.div_ceil(PIECES).next_multiple_of(STRIP);
         let part = |k: usize| {
-            let mut sum = vec![0.; padded * padded];
-            let mut scaled: Vec<Strip> = vec![[[0.; LANES]; STRIP / LANES]; padded];
+            let mut sum = Triangle::new(set.len());
+            let (mut scaled, mut root) = (vec![0.; set.len() * STRIP], [0.; STRIP]);
             let end = ((k + 1) * piece).min(self.cells);
             for from in (k * piece..end).step_by(STRIP) {
                 let count = STRIP.min(end - from);
-                let mut root = [0.; STRIP];
-                root.iter_mut()
-                    .take(count)
-                    .enumerate()
-                    .for_each(|(i, r)| *r = d(self.from + from + i).sqrt());
+                let cells = (self.from + from..).zip(&mut root[..count]);
+                cells.for_each(|(cell, root)| *root = d(cell).sqrt());
                 vectorized(
                     #[inline(always)]
                     || {
-                        for (strip, slot) in scaled.iter_mut().zip(set) {
-                            let predicted = self.part(*slot, from, count);
-                            let flat = strip.as_flattened_mut();
-                            flat[count..].fill(0.);
-                            let pairs = predicted.iter().zip(&root);
-                            flat.iter_mut().zip(pairs).for_each(|(u, (a, r))| *u = (*a).into() * r);
+                        for (strip, slot) in scaled.chunks_exact_mut(count).zip(set) {
+                            let pairs = self.part(*slot, from, count).iter().zip(&root);
+                            strip.iter_mut().zip(pairs).for_each(|(u, (a, r))| *u = (*a).into() * r);
                         }
-                        add_products(&scaled, &mut sum);
                     },
                 );
+                sum.add_products(&scaled[..set.len() * count], count);
             }
             sum
         };
-        let parts: Vec<Vec<f64>> = (0..self.cells.div_ceil(piece)).into_par_iter().map(part).collect();
-        for part in parts {
-            for s in 0..n {
-                for t in s..n {
-                    full[s * n + t] += part[s * padded + t];
-                }
+        let parts: Vec<Triangle> = (0..self.cells.div_ceil(piece)).into_par_iter().map(part).collect();
+        parts.iter().for_each(|part| part.add_to(full));
+    }
+}
+
+/// The upper triangle of a symmetric matrix, in bands of [`BAND`] rows. A band begins at the column of its first row.
+struct Triangle {
+    size: usize,
+    bands: Vec<Vec<f64>>,
+}
+
+impl Triangle {
+    fn new(size: usize) -> Self {
+        let bands = (0..size).step_by(BAND).map(|from| vec![0.; BAND.min(size - from) * (size - from)]);
+        Self { size, bands: bands.collect() }
+    }
+
+    /// Adds the products of all pairs of rows of so many numbers.
+    fn add_products(&mut self, rows: &[f64], columns: usize) {
+        for (band, from) in self.bands.iter_mut().zip((0..self.size).step_by(BAND)) {
+            let right = &rows[from * columns..];
+            let above = &right[..BAND.min(self.size - from) * columns];
+            let count = BAND.min(self.size - from);
+            let right = Matrix::new(right, self.size - from, columns);
+            let above = Matrix::new(above, count, columns);
+            // The sizes fit, so that there is no error.
+            _ = above.and_then(|above| above.add_times(right?.t(), band));
+        }
+    }
+
+    /// Adds the triangle to that of a whole matrix.
+    fn add_to(&self, full: &mut [f64]) {
+        for (band, from) in self.bands.iter().zip((0..self.size).step_by(BAND)) {
+            for (row, sums) in band.chunks_exact(self.size - from).enumerate() {
+                let start = (from + row) * self.size + from;
+                full[start..].iter_mut().zip(sums).skip(row).for_each(|(sum, x)| *sum += x);
             }
         }
     }
@@ -285,7 +302,7 @@ fn used(weights: &[f64]) -> Vec<(usize, f64)> {
 
 #[inline(always)]
 fn dot<T: Number>(a: &[T], b: &[f64]) -> f64 {
-    const WIDTH: usize = 2 * LANES;
+    const WIDTH: usize = 8;
     let mut sums = [0.; WIDTH];
     let (a, b) = (a.chunks_exact(WIDTH), b.chunks_exact(WIDTH));
     let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| (*a).into() * b).sum();
@@ -295,44 +312,6 @@ fn dot<T: Number>(a: &[T], b: &[f64]) -> f64 {
         }
     }
     sums.iter().sum::<f64>() + rest
-}
-
-/// Adds the products of all pairs of strips to the upper triangle of `sum`.
-#[inline(always)]
-fn add_products(strips: &[Strip], sum: &mut [f64]) {
-    let blocks =
-        || (0..strips.len()).step_by(TILE_SLOTS).map(|from| from..(from + TILE_SLOTS).min(strips.len()));
-    for (i, above) in blocks().enumerate() {
-        for right in blocks().skip(i) {
-            add_block(strips, above.clone(), right, sum);
-        }
-    }
-}
-
-/// Adds the products of the strips `above` with those at the `right`, in tiles of two by four.
-#[inline(always)]
-fn add_block(strips: &[Strip], above: Range<usize>, right: Range<usize>, sum: &mut [f64]) {
-    let n = strips.len();
-    for s in above.step_by(2) {
-        for t in (right.start.max(s / 4 * 4)..right.end).step_by(4) {
-            let [Some(a), Some(b)] = [strips.get(s..s + 2), strips.get(t..t + 4)] else { continue };
-            let mut tile = [[[0.; LANES]; 4]; 2];
-            for k in 0..STRIP / LANES {
-                for (row, a) in tile.iter_mut().zip(a) {
-                    for (lanes, b) in row.iter_mut().zip(b) {
-                        for (l, lane) in lanes.iter_mut().enumerate() {
-                            *lane += a[k][l] * b[k][l];
-                        }
-                    }
-                }
-            }
-            for (i, row) in tile.iter().enumerate() {
-                for (j, lanes) in row.iter().enumerate() {
-                    sum[(s + i) * n + t + j] += lanes.iter().sum::<f64>();
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

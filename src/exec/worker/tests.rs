@@ -44,6 +44,7 @@ fn put(store: &MemoryStore, candidate: &Candidate<'_>) {
             features: None,
             scaling: Default::default(),
             seen: vec![0].into(),
+            in_network: None,
             seen_unknown: false,
             curve: vec![],
             key: key.clone(),

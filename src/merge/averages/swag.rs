@@ -5,7 +5,7 @@ use crate::{
         cpu::{contiguous, Elements, FloatLoop},
         simd::vectorized,
     },
-    store::Record,
+    store::{member::each_in_network, Record},
     threads,
     weights::{
         compatibility::is_statistic,
@@ -254,7 +254,7 @@ impl Swag {
             let key = format!("{}-swag-{index:03}", record.key);
             Member { weights, record: Record { index, slot: index, key, ..record.clone() } }
         });
-        Ok(members.collect())
+        Ok(each_in_network(members.collect()))
     }
 }
 

@@ -293,8 +293,17 @@ fn common_architecture(members: &[Member]) -> Result<&Record> {
         return Err(Error::invalid("the number of members", "at least 1", 0));
     };
     let first = &first.record;
+    if let Some(place) = first.in_network {
+        let why = format!(
+            "member {} is one of {} that a single network holds; the weights of such networks are not averaged",
+            first.key, place.of
+        );
+        return Err(Error::Incompatible { what: "the networks to merge".into(), why });
+    }
     for Member { record, .. } in others {
-        let why = if record.architecture != first.architecture {
+        let why = if record.in_network.is_some() {
+            format!("member {} is one of several that a single network holds", record.key)
+        } else if record.architecture != first.architecture {
             format!("their architectures are {} and {}", first.architecture, record.architecture)
         } else if record.features != first.features {
             format!("runs {} and {} were given different features", first.run, record.run)
@@ -331,6 +340,7 @@ fn merged_record(members: &[&Member], spec: &MergeSpec, all: &[Member]) -> Recor
         features: first.and_then(|r| r.features.clone()),
         scaling: first.map(|r| r.scaling.clone()).unwrap_or_default(),
         seen,
+        in_network: None,
         seen_unknown: is_seen_unknown(all),
         curve: vec![],
         key: format!("merged-{}", hash.finalize().to_hex()),

@@ -403,6 +403,7 @@ mod tests {
             features: Some(vec![2, 0]),
             scaling: Default::default(),
             seen: Default::default(),
+            in_network: None,
             seen_unknown: false,
             curve: vec![],
             key: String::new(),

@@ -90,17 +90,23 @@ impl<L: Learner> Pool<'_, L> {
     /// As [`re_estimate`].
     pub fn re_estimated(&self) -> Result<Self> {
         let (learner, data, device) = self.parts();
-        let re_estimated = |member: &Member| {
-            let mut member = member.clone();
-            if has_statistics(&member.weights) {
-                let seen = self.seen_by(&member).map(RowBitmap::to_vec).unwrap_or_default();
-                refuse_too_few(&seen, &format!("member {}", member.record.key))?;
-                let model = Model::of(learner, &member.record).device(device);
-                member.weights = re_estimate(&model, &member.weights, data, &seen)?;
+        let re_estimated = |member: &Member| -> Result<Weights> {
+            if !has_statistics(&member.weights) {
+                return Ok(member.weights.clone());
             }
-            Ok(member)
+            let seen = self.seen_by(member).map(RowBitmap::to_vec).unwrap_or_default();
+            refuse_too_few(&seen, &format!("member {}", member.record.key))?;
+            let model = Model::of(learner, &member.record).device(device);
+            re_estimate(&model, &member.weights, data, &seen)
         };
-        self.with_members(self.members().iter().map(re_estimated).collect::<Result<_>>()?)
+        let mut members = Vec::with_capacity(self.members().len());
+        for of_network in self.members().chunk_by(Member::shares_network) {
+            let weights = re_estimated(&of_network[0])?;
+            let with_weights =
+                |Member { record, .. }: &Member| Member { weights: weights.clone(), record: record.clone() };
+            members.extend(of_network.iter().map(with_weights));
+        }
+        self.with_members(members)
     }
 }
 
