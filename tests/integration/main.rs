@@ -25,6 +25,7 @@ mod layers;
 mod learned_rules;
 mod linfa;
 mod losses;
+mod members;
 mod merging;
 mod merging_on_threads;
 mod next_token;

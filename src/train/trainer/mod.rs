@@ -283,8 +283,12 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn fit_stacked<'a>(&self, members: Vec<(&N, Run<'a>)>, finished: &mut Finished<'_, 'a>) {
-        // The passes of members whose rows have positions are not shared.
-        match members.iter().all(|(_, run)| run.positions().is_one()) {
+        // Whether the rows of a member's output are what its loss is of.
+        let alike = |(_, run): &(&N, Run<'a>)| {
+            let fuses = self.config.for_run(run.settings()).map(|config| config.joint_loss.fuses());
+            run.positions().is_one() && !fuses.unwrap_or(false)
+        };
+        match members.iter().all(alike) {
             true => stacked::fit(self, members, finished),
             false => fit_one_by_one(self, members, finished),
         }
