@@ -96,7 +96,7 @@ fn trainer(args: &Args, inputs: usize) -> Trainer<Sequential> {
         .batch_size(100)
         .epochs(40);
     match args.adversarial {
-        true => trainer.adversarial(Adversarial { epsilon: 0.01 }),
+        true => trainer.adversarial(Adversarial::fast_gradient_sign(0.01)),
         false => trainer,
     }
 }

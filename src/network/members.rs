@@ -1,4 +1,5 @@
 //! Networks that hold several members.
+use crate::{check::require, Result};
 use serde::{Deserialize, Serialize};
 
 /// How many members one network holds, and what each of them trains on.
@@ -22,6 +23,16 @@ impl Default for Members {
     /// A plain network, which is one member.
     fn default() -> Self {
         Self { count: 1, batches: MemberBatches::Single }
+    }
+}
+
+impl Members {
+    /// Checks that the numbers are in their ranges.
+    pub(crate) fn check(self) -> Result<()> {
+        require(self.count > 0, "the number of members of a network", "at least 1", self.count as f64)?;
+        let MemberBatches::Own { repetitions, shared } = self.batches else { return Ok(()) };
+        require(repetitions > 0, "MemberBatches::Own::repetitions", "at least 1", repetitions as f64)?;
+        require((0.0..=1.0).contains(&shared), "MemberBatches::Own::shared", "from 0 to 1", shared)
     }
 }
 

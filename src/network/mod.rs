@@ -4,6 +4,7 @@
 //! ensembles of several architectures that threads can share. [`Output`] describes what networks output for classes and for
 //! distributions of values, and [`Scale`]
 //! the scale on which a combiner works.
+mod aggregation;
 mod distribution;
 pub(crate) mod dtype;
 mod members;
@@ -11,6 +12,8 @@ mod ordinal;
 pub(crate) mod output;
 pub(crate) mod positions;
 
+pub(crate) use aggregation::{by_member, mean as mean_of_members};
+pub use aggregation::Aggregation;
 pub use members::{MemberBatches, Members};
 pub use output::{Output, Scale};
 

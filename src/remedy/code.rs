@@ -113,6 +113,7 @@ fn setter(name: &str, value: &Value, config: &TrainConfig) -> Option<String> {
         "distillation" => of_registry("distillation", "Distillation"),
         "freeze" => parsed("freeze", "Freeze"),
         "init" => parsed("init", "InitScheme"),
+        "joint_loss" => of_registry("joint_loss", "JointLoss"),
         "input_scaling" => parsed("input_scaling", "Scaling"),
         "target_scaling" => parsed("target_scaling", "Scaling"),
         "noise" => parsed("noise", "Noises"),

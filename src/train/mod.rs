@@ -20,6 +20,7 @@ mod fit;
 mod fit_transform;
 mod greedy;
 mod groups;
+mod joint;
 mod learner;
 mod list;
 mod loss;
@@ -42,7 +43,7 @@ mod stopping;
 mod trainer;
 mod transfer;
 
-pub use adversarial::Adversarial;
+pub use adversarial::{Adversarial, FastGradientSign, ProjectedGradient};
 pub(crate) use adversarial::Moves;
 pub use augment::{
     BatchTransform, BatchTransforms, CutMix, Cutout, FlipAxis, MixedBatch, Mixup, RandomCrop, RandomFlip,
@@ -59,6 +60,7 @@ pub(crate) use fit::check_output_at;
 pub use fit_transform::{FitTransform, TrainingRows};
 pub use greedy::{Corruption, GreedyNetwork, GreedyPretraining, Pretraining};
 pub use groups::{GroupRate, LayerDecay, ParameterGroup, ParameterGroups};
+pub use joint::JointLoss;
 pub use learner::{Finished, Learner};
 pub use loss::Loss;
 pub use loss_scale::{LossScale, LossScaling};

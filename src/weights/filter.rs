@@ -16,7 +16,7 @@ const LISTED: usize = 5;
 ///
 /// | Filter | In text | Variables |
 /// |---|---|---|
-/// | [`Kernels`](Self::Kernels) | `kernels` | of rank 2 or more: linear layers, convolutions, embeddings |
+/// | [`Kernels`](Self::Kernels) | `kernels` | of rank 2 or more: linear layers, convolutions, embeddings; no fast weights |
 /// | [`Biases`](Self::Biases) | `biases` | of rank 0 or 1: biases, scales and shifts of normalization |
 /// | [`All`](Self::All) | `all` | both |
 /// | [`Names`](Self::Names) | `hidden.*` | whose names match a pattern |
@@ -34,11 +34,21 @@ const LISTED: usize = 5;
 /// and scales have few numbers, and a penalty on them costs fit without keeping the function smooth. An
 /// embedding is a kernel by its rank; leave it out by its name where it should not be.
 ///
+/// # Networks that hold several members
+/// Variables with a part of their name called `members` have an entry for each member along dimension 0, which does not count:
+/// `members.weight` is a kernel if it has rank 3 or more, such as the heads `(M, out, in)`. Every other such variable is none,
+/// whatever its rank: the fast weights `members.r` and `members.s` and the `members.bias` of BatchEnsemble and TabM. So weight
+/// decay acts on the weights that the members share, as for BatchEnsemble (Wen, Tran and Ba 2020, arXiv:2002.06715). The
+/// authors' code of TabM decays its adapters too: `*|!*bias` is that rule.
+///
 /// ```
 /// use candle_ensemble::weights::WeightFilter;
 ///
 /// let kernels = WeightFilter::Kernels;
 /// assert!(kernels.matches("hidden.weight", &[500, 2]) && !kernels.matches("hidden.bias", &[500]));
+///
+/// // Four members with fast weights, and with heads of their own.
+/// assert!(!kernels.matches("hidden.members.r", &[4, 500]) && kernels.matches("head.members.weight", &[4, 1, 500]));
 ///
 /// let body: WeightFilter = "*.weight|!head.*".parse()?;
 /// assert_eq!(body, WeightFilter::names(["*.weight", "!head.*"]));
@@ -80,7 +90,7 @@ impl WeightFilter {
         if is_statistic(name) {
             return false;
         }
-        let is_kernel = dims.len() >= 2;
+        let is_kernel = is_kernel(name, dims.len());
         match self {
             Self::Kernels => is_kernel,
             Self::Biases => !is_kernel,
@@ -156,6 +166,20 @@ impl WeightFilter {
             ));
         }
         Ok(())
+    }
+}
+
+/// The part of the name of a variable that has an entry for each of several members of one network.
+const MEMBERS: &str = "members";
+/// The last part of the name of such a variable, if it is the weight of a layer.
+const WEIGHT: &str = "weight";
+
+/// Whether a variable of this rank is the kernel of a layer. A variable of several members has a dimension more.
+fn is_kernel(name: &str, rank: usize) -> bool {
+    let mut parts = name.split('.');
+    match parts.any(|part| part == MEMBERS) {
+        false => rank >= 2,
+        true => rank >= 3 && name.rsplit('.').next() == Some(WEIGHT),
     }
 }
 
@@ -250,6 +274,32 @@ mod tests {
         assert_eq!(selected("all").len(), 7);
         assert_eq!(selected("*"), selected("all"));
         assert_eq!(selected("norm.*"), ["norm.bias", "norm.weight"]);
+    }
+
+    /// Four members with a shared weight, fast weights, biases, scales, and heads of their own; and a name that is another.
+    #[test]
+    fn fast_weights_are_no_kernels() {
+        let vars: [(&str, &[usize], bool); 9] = [
+            ("0.weight", &[8, 3], true),
+            ("0.members.r", &[4, 3], false),
+            ("0.members.s", &[4, 8], false),
+            ("0.members.bias", &[4, 8], false),
+            ("conv.members.r", &[4, 3, 1, 1], false),
+            ("norm.members.weight", &[4, 8], false),
+            ("head.members.weight", &[4, 2, 8], true),
+            ("conv.members.weight", &[4, 8, 3, 3, 3], true),
+            ("my_members.weight", &[8, 3], true),
+        ];
+        for (name, dims, is_kernel) in vars {
+            assert_eq!(WeightFilter::Kernels.matches(name, dims), is_kernel, "{name}");
+            assert_eq!(WeightFilter::Biases.matches(name, dims), !is_kernel, "{name}");
+            assert!(WeightFilter::All.matches(name, dims));
+            assert_eq!(WeightFilter::names(["!head.*"]).matches(name, dims), is_kernel && !name.starts_with("head"));
+        }
+        // The rule of the authors' code of TabM.
+        let all_but_biases: WeightFilter = "*|!*bias".parse().unwrap();
+        let decayed = |name| all_but_biases.matches(name, &[4, 8]);
+        assert!(decayed("0.members.r") && decayed("0.weight") && !decayed("0.members.bias"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use candle_ensemble::{
     strategy::{self, MultiRun},
     train::{
         Adversarial, Averaging, Clip, Constraint, EarlyStopping, Freeze, Loss, LossScale, Mixup, Monitor,
-        Noises, Optimizer, ParameterGroup, ParameterGroups, ReduceOnPlateau, Regularizer, Regularizers,
+        Noises, Optimizer, ParameterGroup, ParameterGroups, ProjectedGradient, ReduceOnPlateau, Regularizer, Regularizers,
         Trainer, WarmStart,
     },
     weights::{InitScheme, WeightFilter},
@@ -101,7 +101,8 @@ fn techniques() -> Vec<Technique> {
                 .target_scaling(Scaling::parse("min-max:0:2").unwrap())
         }),
         technique("freeze", || trainer().freeze(1)),
-        technique("adversarial", || trainer().adversarial(Adversarial { epsilon: 0.05 })),
+        technique("adversarial", || trainer().adversarial(Adversarial::fast_gradient_sign(0.05))),
+        technique("projected gradient", || trainer().adversarial(ProjectedGradient::new(0.1).steps(2))),
         technique("unfreeze", || trainer().freeze(1).unfreeze(2)),
         technique("parameter groups", || {
             let groups = "group:1.*:0.1:weight-decay=0.5,group:0.weight:learning-rate=0.02";
@@ -265,7 +266,8 @@ fn settings_turn_techniques_on() -> Result<()> {
         ("input_scaling", "min-max", trainer().input_scaling(Scaling::parse("min-max")?)),
         ("target_scaling", "standardize", trainer().target_scaling(Scaling::Standardize)),
         ("freeze", "names:0.*", trainer().freeze(Freeze::parse("names:0.*")?)),
-        ("adversarial", "fgsm:0.1", trainer().adversarial(Adversarial { epsilon: 0.1 })),
+        ("adversarial", "fgsm:0.1", trainer().adversarial(Adversarial::fast_gradient_sign(0.1))),
+        ("adversarial", "pgd:0.1:3", trainer().adversarial(ProjectedGradient::new(0.1).steps(3))),
         (
             "parameter_groups",
             "group:1.*:0.1",
@@ -315,7 +317,8 @@ fn bad_values_are_refused_before_anything_is_trained() {
         (trainer().loss(Loss::CrossEntropy { smoothing: 0. }), "the loss"),
         (trainer().regularizer(Regularizer::l2(0.1).on(WeightFilter::names(["0.wieght"]))), "0.wieght"),
         (trainer().freeze(9), "9"),
-        (trainer().adversarial(Adversarial { epsilon: -1. }), "Adversarial::epsilon"),
+        (trainer().adversarial(Adversarial::fast_gradient_sign(-1.)), "FastGradientSign::epsilon"),
+        (trainer().adversarial(ProjectedGradient::new(0.1).steps(0)), "ProjectedGradient::steps"),
         (trainer().augment(Mixup::new(-1.)), "Mixup::alpha"),
         (trainer().accumulate(0), "accumulated must be at least 1"),
         (trainer().freeze(1).unfreeze(4), "Unfreeze::At must be an epoch below 4"),

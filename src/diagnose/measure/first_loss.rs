@@ -2,8 +2,8 @@
 use super::{constant::Constant, table::spaced};
 use crate::{
     codec::real,
-    data::{positions::FlatTargets, Batch, Dataset, FittedScalings},
-    network::positions::Layout,
+    data::{positions::FlatTargets, Batch, Dataset, FittedScalings, Inputs},
+    network::{positions::Layout, MemberBatches},
     nn::seeded_pass,
     plan::RunSpec,
     predictions::passes::{Passes, Source},
@@ -11,7 +11,7 @@ use crate::{
     weights::fresh,
     Network, Result,
 };
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Result as CResult, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// The rows that the loss is measured on, at most.
@@ -25,7 +25,8 @@ const ROWS: usize = 512;
 /// loss far below it means that the network knows something already.
 ///
 /// It is measured in training mode on at most 512 training rows, scaled as in training, without noise. Of rows with several
-/// positions, it is the loss of all their positions that have a class, and there may be fewer rows.
+/// positions, it is the loss of all their positions that have a class, and there may be fewer rows. Of a network that holds
+/// several members, it is the loss of the first one.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -90,7 +91,7 @@ impl FirstLoss {
         let scheme = Learner::init(trainer, &run.settings)?;
         let (_, vb) = fresh(run.seed.child("init"), scheme, Learner::dtype(trainer), device);
         let network = trainer.build(&run.architecture, &run.settings, vb)?;
-        let output = seeded_pass(run.seed.child("pass"), || network.run(&inputs, true))?.detach();
+        let output = seeded_pass(run.seed.child("pass"), || first_member(&network, &inputs))?.detach();
         let seen = Batch { inputs, targets, weights: batch.weights };
         let (seen, flat) = FlatTargets::flattened(seen, data.positions())?;
         let output = match &flat {
@@ -118,4 +119,19 @@ impl FirstLoss {
             warm_start: trainer.starts_warm(),
         })
     }
+}
+
+/// The output of the first member in training mode.
+fn first_member<N: Network>(network: &N, inputs: &Inputs) -> CResult<Tensor> {
+    let members = network.members();
+    let repeated = |input: &Tensor| Tensor::cat(&vec![input; members.count], 0);
+    let output = match members.batches {
+        MemberBatches::Single => return network.run(inputs, true),
+        MemberBatches::Shared => network.run(inputs, true)?,
+        MemberBatches::Own { .. } => {
+            let inputs = inputs.tensors().iter().map(repeated).collect::<CResult<Vec<_>>>()?;
+            network.run(&inputs.into(), true)?
+        }
+    };
+    output.narrow(0, 0, inputs.rows())
 }

@@ -5,7 +5,7 @@ use crate::{
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
         Adversarial, Averaging, BatchTransforms, ClassWeights, Clip, Constraints, Distillation,
-        EarlyStopping, Freeze, LayerDecay, Loss, LossScale, Monitor, Noises, Optimizer, ParameterGroups,
+        EarlyStopping, Freeze, JointLoss, LayerDecay, Loss, LossScale, Monitor, Noises, Optimizer, ParameterGroups,
         ReduceOnPlateau, Regularizers, Unfreeze,
     },
     weights::{InitScheme, WeightFilter},
@@ -30,6 +30,7 @@ pub(crate) const SETTINGS: &[&str] = &[
     "freeze",
     "init",
     "input_scaling",
+    "joint_loss",
     "label_smoothing",
     "layer_decay",
     "learning_rate",
@@ -63,7 +64,7 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 /// |---|---|
 /// | `"accumulate"` | a number |
 /// | `"augment"` | a text such as `"flip:horizontal,mixup:0.2"` ([`BatchTransforms::parse`]) |
-/// | `"adversarial"` | a text such as `"fast-gradient-sign:0.01"` ([`Adversarial::registry`]) |
+/// | `"adversarial"` | a text such as `"fast-gradient-sign:0.01"` or `"pgd:0.03:steps=7"` ([`Adversarial::registry`]) |
 /// | `"averaging"` | a text such as `"swa:0.75"` ([`Averaging::registry`]) |
 /// | `"batch_size"` | a number, or a text such as `"full"` ([`BatchSize::parse`]) |
 /// | `"class_weights"` | a text such as `"balanced"` ([`ClassWeights::parse`]) |
@@ -75,6 +76,7 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 /// | `"freeze"` | a number of first layers, or a text such as `"names:conv1.*"` ([`Freeze::parse`]) |
 /// | `"init"` | a text such as `"he-uniform"` ([`InitScheme::parse`]) |
 /// | `"input_scaling"`, `"target_scaling"` | a text such as `"standardize"` ([`Scaling::parse`]) |
+/// | `"joint_loss"` | a text such as `"fusion"` ([`JointLoss::registry`]) |
 /// | `"label_smoothing"` | a number; it selects cross-entropy with that smoothing |
 /// | `"layer_decay"` | a factor, or a text with blocks ([`LayerDecay::parse`]) |
 /// | `"learning_rate"`, `"weight_decay"` | a number |
@@ -190,6 +192,9 @@ pub struct TrainConfig {
     /// How the learning rate falls from the last layer to the first. Default not.
     #[serde(default)]
     pub layer_decay: Option<LayerDecay>,
+    /// What the members of a network that holds several minimise together. Default the mean of their losses.
+    #[serde(default)]
+    pub joint_loss: JointLoss,
 }
 
 impl Default for TrainConfig {
@@ -227,6 +232,7 @@ impl Default for TrainConfig {
             unfreeze: Unfreeze::Never,
             parameter_groups: ParameterGroups::default(),
             layer_decay: None,
+            joint_loss: JointLoss::MemberMean,
         }
     }
 }
@@ -312,6 +318,9 @@ impl TrainConfig {
                 rule => Some(EarlyStopping::registry().parse(rule)?),
             };
         }
+        if let Some(joint) = settings.text("joint_loss")? {
+            config.joint_loss = JointLoss::registry().parse(joint)?;
+        }
         if let Some(averaging) = settings.text("averaging")? {
             config.averaging = Some(Averaging::registry().parse(averaging)?);
         }
@@ -366,7 +375,7 @@ impl TrainConfig {
         self.decay_on.check()?;
         self.loss_scale.map_or(Ok(()), |scale| scale.check())?;
         self.freeze.check()?;
-        self.adversarial.map_or(Ok(()), Adversarial::check)?;
+        self.adversarial.as_ref().map_or(Ok(()), Adversarial::check)?;
         self.unfreeze.check(self.epochs)?;
         self.parameter_groups.check()?;
         self.layer_decay.as_ref().map_or(Ok(()), LayerDecay::check)?;
@@ -389,6 +398,7 @@ impl TrainConfig {
             // The default computes a softmax, which such a network has computed already.
             Loss::default_for(task, output, task.width()).check_fit(task, output)?;
         }
+        self.joint_loss.check_with(self, task, output)?;
         self.class_weights.as_ref().map_or(Ok(()), |weights| weights.check(task))?;
         self.distillation.as_ref().map_or(Ok(()), Distillation::check)?;
         if let Some(monitor) = &self.monitor {

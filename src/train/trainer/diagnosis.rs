@@ -15,6 +15,8 @@ pub(super) struct Step<'s, 'a> {
     /// The numbers of the batch's rows in the data set.
     pub(super) rows: &'s [u32],
     pub(super) output: &'s Tensor,
+    /// The numbers of the output's rows in the data set.
+    pub(super) output_rows: &'s [u32],
     pub(super) loss: f64,
     /// The name of the user's loss.
     pub(super) custom: Option<&'s str>,
@@ -27,7 +29,7 @@ pub(super) struct Step<'s, 'a> {
 /// built is the cause. `trained` says whether steps came before; without them the
 /// learning rate has had no effect.
 pub(super) fn diagnose(step: &Step<'_, '_>, trained: bool) -> Result<(String, f64)> {
-    let Step { run, when, batch, rows, output, loss, custom } = *step;
+    let Step { run, when, batch, rows, output, output_rows, loss, custom } = *step;
     check_data(run, batch, rows, when)?;
     if let Some((name, found)) = run.first_non_finite()? {
         return match run.batch_norm_error(&name, &found, when) {
@@ -43,7 +45,7 @@ pub(super) fn diagnose(step: &Step<'_, '_>, trained: bool) -> Result<(String, f6
     });
     let (what, value, cause) = match first_non_finite(output)? {
         Some(found) => (
-            format!("the network's output for {}", place(rows, &found, None)),
+            format!("the network's output for {}", place(output_rows, &found, None)),
             found.value,
             format!(
                 "the inputs are finite and nothing has been trained yet, so an operation of the network is \

@@ -82,6 +82,21 @@ use candle_nn::VarBuilder;
 ///   than the learning rate: a row of the data, a statistic of batch normalization (see
 ///   [`last_batch`](Trainer::last_batch)), an output before the first step.
 ///
+/// # Networks that hold several members
+/// [`Network::members`] says how many members a network holds and what they train on. On one batch
+/// ([`MemberBatches::Shared`](crate::network::MemberBatches::Shared)) the outputs have the rows of all members, `(M·B, …)`, and
+/// targets and weights are repeated for each. With rows of their own
+/// ([`MemberBatches::Own`](crate::network::MemberBatches::Own)) the network gets `(M·R·B, …)` rows, those of the batch in another
+/// order for each member. The loss is the mean of the members' losses, or another [joint loss](Trainer::joint_loss); the
+/// functions of [`custom_loss`](Trainer::custom_loss) and [`custom_penalty`](Trainer::custom_penalty) get the outputs and targets
+/// of all members, with the inputs as the network gets them. The loss and the metric of validation rows, which early stopping
+/// watches, are those of what the members [predict together](crate::train::JointLoss::aggregation): the loss of the logarithm
+/// of their mean probabilities, or of the mean of their values. The mean of distributions of values is a mixture, so their
+/// loss is the mean of the members' losses; a watched metric of distributions is that of the mixture.
+///
+/// By default, weight decay leaves out the fast weights of members
+/// ([`WeightFilter::Kernels`](crate::weights::WeightFilter::Kernels)).
+///
 /// # Half precision
 /// A network in `f16` or `bf16` ([`dtype`](Trainer::dtype)) is trained with weights, moments and losses in
 /// `f32`; see [`OptimizerState`](crate::train::OptimizerState).
@@ -283,8 +298,12 @@ impl<N: Network> Learner for Trainer<N> {
     }
 
     fn fit_stacked<'a>(&self, members: Vec<(&N, Run<'a>)>, finished: &mut Finished<'_, 'a>) {
-        // The passes of members whose rows have positions are not shared.
-        match members.iter().all(|(_, run)| run.positions().is_one()) {
+        // Whether the rows of a member's output are what its loss is of.
+        let alike = |(_, run): &(&N, Run<'a>)| {
+            let fuses = self.config.for_run(run.settings()).map(|config| config.joint_loss.fuses());
+            run.positions().is_one() && !fuses.unwrap_or(false)
+        };
+        match members.iter().all(alike) {
             true => stacked::fit(self, members, finished),
             false => fit_one_by_one(self, members, finished),
         }

@@ -4,8 +4,8 @@ use crate::{
     metrics::Metric,
     plan::{BatchSize, LrSchedule},
     train::{
-        Adversarial, Averaging, ClassWeights, Clip, Constraints, Distillation, EarlyStopping, Loss,
-        LossScale, Monitor, Noises, Optimizer, ReduceOnPlateau, Regularizers, Trainer,
+        Adversarial, Averaging, ClassWeights, Clip, Constraints, Distillation, EarlyStopping, JointLoss,
+        Loss, LossScale, Monitor, Noises, Optimizer, ReduceOnPlateau, Regularizers, Trainer,
     },
     weights::WeightFilter,
     Network,
@@ -146,10 +146,20 @@ impl<N: Network> Trainer<N> {
         self
     }
 
-    /// Sets adversarial training: each step is also made on inputs that are moved towards a larger loss. The default is none.
+    /// Sets adversarial training: each step is also made on inputs that are moved towards a larger loss, by one step
+    /// ([`FastGradientSign`](crate::train::FastGradientSign)) or several ([`ProjectedGradient`](crate::train::ProjectedGradient)).
+    /// The default is none.
     #[must_use]
-    pub fn adversarial(mut self, adversarial: Adversarial) -> Self {
-        self.config.adversarial = Some(adversarial);
+    pub fn adversarial(mut self, adversarial: impl Into<Adversarial>) -> Self {
+        self.config.adversarial = Some(adversarial.into());
+        self
+    }
+
+    /// Sets what the members of a network that holds several minimise together. The default is the mean of their losses. It
+    /// also decides how the members predict together ([`JointLoss::aggregation`]).
+    #[must_use]
+    pub fn joint_loss(mut self, joint: JointLoss) -> Self {
+        self.config.joint_loss = joint;
         self
     }
 

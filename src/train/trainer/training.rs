@@ -1,30 +1,31 @@
 //! The training loop of the ready-made trainer.
+mod evaluation;
+mod members;
 mod objective;
+mod spread;
 mod step;
 
 pub(crate) use objective::check_soft_targets;
+use spread::Spread;
 pub(super) use step::{EpochPass, Passed, ReadyStep};
 
 use crate::{
-    data::{passes, positions::FlatTargets, Batch, FittedScalings, Task},
+    data::{passes, Batch, FittedScalings, Task},
     metrics::Metric,
-    network::{positions::Layout, Output},
+    network::{Members, Output},
     plan::Position,
     store::{checkpoint::LoopState, EpochRecord},
     threads,
     train::{
-        accumulate::{weight, Accumulated},
+        accumulate::Accumulated,
         augment::OwnTransforms,
         averaging::RunningAverage,
         class_weights::FittedClassWeights,
-        epoch_meter::EpochMeter,
-        fit::check_output_at,
         groups::{places, Place},
         monitor::EpochMonitor,
         run::named_element,
         trainer::{
-            checkpoint::TrainingState, custom::Custom, diagnosis::check_data, phase::Phase, scaling,
-            validation::ValidationRows, TrainConfig,
+            checkpoint::TrainingState, custom::Custom, phase::Phase, scaling, TrainConfig,
         },
         transfer::{Freezing, Frozen},
         LossScaling, Moves, OptimizerState, PlateauMonitor, Regularizers, Retrain, Run, StoppingMonitor,
@@ -52,6 +53,8 @@ pub(crate) struct Training<'t, N> {
     /// The loss and the penalties of the user.
     custom: &'t Custom,
     network: &'t N,
+    /// The members that the network holds.
+    members: Members,
     /// The same network without tracked operations on the frozen variables, if it has been built.
     partly: Option<N>,
     /// The variables that are not trained in some epochs, and those that are not trained now.
@@ -119,6 +122,9 @@ impl<'t, N: Network> Training<'t, N> {
         run: &mut Run<'_>,
     ) -> Result<Self> {
         check_patterns(config, run.vars())?;
+        let members = network.members();
+        members.check()?;
+        config.joint_loss.check_members(members)?;
         let places = places(config, run.vars())?;
         let scalings = scaling::fit(config, run)?;
         let average = config.averaging.map(|averaging| RunningAverage::new(averaging, config.epochs));
@@ -130,6 +136,7 @@ impl<'t, N: Network> Training<'t, N> {
             custom,
             class_weights: class_weights.map(|weights| run.fit_class_weights(weights)).transpose()?,
             network,
+            members,
             kind,
             task: run.task(),
             seeds: ["noise", "pass", "augment"].map(|name| run.seed(name)),
@@ -348,53 +355,6 @@ impl<'t, N: Network> Training<'t, N> {
         Err(fault.unwrap_or_else(|| self.diverged(run, at, named_element(&name, &found), found.value)))
     }
 
-    /// The loss and the metric over the validation rows, if there are any. The metric is the one that is
-    /// watched, or the usual one.
-    fn evaluate(&self, run: &Run<'_>, epoch: usize) -> Result<Option<(f64, f64)>> {
-        let needed = !matches!(self.phase, Phase::Again { target: None, .. });
-        if run.valid_rows().is_empty() || !needed {
-            return Ok(None);
-        }
-        let mut meter = EpochMeter::new(run.task());
-        let watched = self.watched.as_ref();
-        let kind_of_targets = run.kind_of_targets();
-        let watched =
-            watched.map(|metric| ValidationRows::new(metric, self.kind, kind_of_targets, &self.scalings));
-        let mut watched = watched.transpose()?;
-        for (rows, batch) in run.validation_batches(run.evaluation_rows(EVALUATION_BATCH)) {
-            let flattened = FlatTargets::flattened_some(batch?, run.positions())?;
-            // Rows that do not count have no mean loss.
-            let Some((batch, flat)) =
-                flattened.filter(|(batch, _)| weight(batch).map_or(true, |sum| sum != 0.))
-            else {
-                continue;
-            };
-            let seen = self.scaled(&batch)?;
-            let mut output = self.network().run(&seen.inputs, false)?.detach();
-            check_output_at(&output, run.kind_of_targets(), rows.len(), self.kind)?;
-            if let Some(flat) = &flat {
-                output = Layout::flat_output(&output, run.kind_of_targets(), flat)?;
-            }
-            let loss = scalar(&self.loss(run, &output, &seen)?)?;
-            if loss.is_nan() {
-                let when = format!("in the validation after epoch {epoch}");
-                check_data(run, &batch, &rows, &when)?;
-                let cause =
-                    "the weights and the rows are finite, so the network's output in evaluation mode \
-                             is not, or its loss is beyond the range of its type";
-                return Err(run.not_finite("the validation loss".into(), loss, &when, cause));
-            }
-            let unscaled = self.unscaled(&output)?;
-            meter.add(loss, &unscaled, &batch)?;
-            if let Some(watched) = &mut watched {
-                watched.add(&output, &unscaled, &batch)?;
-            }
-        }
-        let (loss, metric) = meter.finish().ok_or_else(|| no_weight("validation"))?;
-        let metric = watched.map_or(Ok(metric), |watched| watched.finish(run, epoch))?;
-        Ok(Some((loss, metric)))
-    }
-
     /// Applies early stopping to the validation loss of an epoch, or to the metric in its place: keeps the
     /// weights if it improved, or stops.
     pub(crate) fn watch(&mut self, record: &EpochRecord, vars: &Vars) -> Result<()> {
@@ -461,8 +421,14 @@ impl<'t, N: Network> Training<'t, N> {
             return run.vars().load(&weights);
         }
         let (read, scalings) = (run.reader(), &self.scalings);
+        let (members, seed) = (self.members, self.seeds[1].child("statistics"));
         let forward = |network: &N, part: &[u32]| -> Result<Tensor> {
-            Ok(network.run(&scalings.scale_inputs(&read(part)?.inputs)?, true)?)
+            let inputs = scalings.scale_inputs(&read(part)?.inputs)?;
+            let inputs = match Spread::new(members, part.len(), seed) {
+                Some(spread) => spread.inputs(inputs)?,
+                None => inputs,
+            };
+            Ok(network.run(&inputs, true)?)
         };
         let own = TrainingNetwork::new(run.vars(), |part| forward(network, part));
         let build = build.filter(|_| run.device().is_cpu()).map(|build| {

@@ -24,7 +24,7 @@ pub(super) struct ValidationRows<'m> {
     targets_of: Option<Vec<(f64, f64)>>,
     /// The metric of rows that need not be kept, because they come in parts.
     parts: Option<ClassParts>,
-    /// Probabilities or values, or the parameters of distributions, `(B, W)`.
+    /// Probabilities or values, `(B, W)`, or the parameters of distributions of each member, `(M, B, W)`.
     predictions: Vec<Tensor>,
     targets: Vec<Tensor>,
     weights: Vec<f64>,
@@ -49,6 +49,7 @@ impl<'m> ValidationRows<'m> {
     }
 
     /// Adds a batch with the network's output for it, as it is, and in the targets' own units with means in place of
+    /// distributions. The output may be that of several members, the rows of one after those of the other, where it is of
     /// distributions.
     pub(super) fn add(&mut self, output: &Tensor, unscaled: &Tensor, batch: &Batch) -> Result<()> {
         let targets = batch.targets.to_device(&Device::Cpu)?;
@@ -59,7 +60,12 @@ impl<'m> ValidationRows<'m> {
             return parts.add(&values()?, &targets.to_vec1::<u32>()?, weights.transpose()?.as_deref());
         }
         self.predictions.push(match (&self.targets_of, self.task) {
-            (Some(targets_of), _) => self.kind.parameters(output, targets_of)?,
+            (Some(targets_of), _) => {
+                let parameters = self.kind.parameters(output, targets_of)?;
+                let (all, width) = parameters.dims2()?;
+                let rows = targets.dim(0)?;
+                parameters.reshape((all / rows.max(1), rows, width))?
+            }
             // One output `(B, 1)` may have the targets `(B,)`.
             (None, Task::Regression { .. }) => values()?.reshape(targets.shape())?,
             (None, Task::Classification { .. }) => values()?,
@@ -76,13 +82,14 @@ impl<'m> ValidationRows<'m> {
         let value = match self.parts {
             Some(parts) => parts.finish()?.first().copied().unwrap_or(f64::NAN),
             None => {
+                let along = usize::from(self.targets_of.is_some());
                 let (predictions, targets) =
-                    (Tensor::cat(&self.predictions, 0)?, Tensor::cat(&self.targets, 0)?);
+                    (Tensor::cat(&self.predictions, along)?, Tensor::cat(&self.targets, 0)?);
                 let weights = (!self.weights.is_empty()).then_some(self.weights.as_slice());
                 match self.targets_of {
                     None => self.metric.compute(&predictions, &targets, weights)?,
                     Some(_) => {
-                        let predicted = self.kind.mixture(&predictions.unsqueeze(0)?, self.task.width())?;
+                        let predicted = self.kind.mixture(&predictions, self.task.width())?;
                         self.metric.compute_distributions(&predicted, &targets, weights)?
                     }
                 }

@@ -1,20 +1,26 @@
 //! What a step minimises: the loss of the configuration, the user's or a teacher's, and the user's penalties.
-use super::{step::ReadyStep, Training};
+use super::{spread::Spread, step::ReadyStep, Training};
 use crate::{
     data::{Batch, Dataset, Task},
     network::Output,
     plan::RunSpec,
     train::{
         trainer::{diagnosis::check_data, TrainConfig},
-        Distillation, Loss, MixedBatch, Noise, Run,
+        Distillation, JointLoss, Loss, MixedBatch, Noise, Run,
     },
     Error, Network, Result,
 };
 use candle_core::{Device, Result as CandleResult, Tensor};
 
 impl<N: Network> Training<'_, N> {
+    /// The loss of a batch for its targets: that of one member, or what several members minimise together.
+    fn loss(&self, run: &Run<'_>, output: &Tensor, batch: &Batch) -> CandleResult<Tensor> {
+        let mean = |output: &Tensor, batch: &Batch| self.mean_loss(run, output, batch);
+        self.config.joint_loss.loss((run.task(), self.members.count), (output, batch), mean)
+    }
+
     /// The mean loss of a batch for its targets.
-    pub(super) fn loss(&self, run: &Run<'_>, output: &Tensor, batch: &Batch) -> CandleResult<Tensor> {
+    pub(super) fn mean_loss(&self, run: &Run<'_>, output: &Tensor, batch: &Batch) -> CandleResult<Tensor> {
         match self.custom.mean(self.config, output, batch) {
             Some(mean) => mean,
             None => self.loss_of(run, output).mean(output, &batch.targets, batch.weights.as_ref()),
@@ -50,8 +56,9 @@ impl<N: Network> Training<'_, N> {
 
     /// Whether a step minimises a loss of the library for the targets of the batch, without penalties of the user.
     pub(in crate::train::trainer) fn is_plain(&self) -> bool {
-        let TrainConfig { custom_loss, custom_penalties, distillation, .. } = self.config;
-        custom_loss.is_none() && custom_penalties.is_empty() && distillation.is_none()
+        let TrainConfig { custom_loss, custom_penalties, distillation, joint_loss, .. } = self.config;
+        let is_of_data = custom_loss.is_none() && distillation.is_none();
+        is_of_data && custom_penalties.is_empty() && *joint_loss == JointLoss::MemberMean
     }
 
     /// The sum of the user's penalties; `None` if there are none.
@@ -81,7 +88,7 @@ impl<N: Network> Training<'_, N> {
         &self,
         run: &Run<'_>,
         batch: &Batch,
-        rows: &[u32],
+        (rows, spread): (&[u32], Option<&Spread>),
         targets: Tensor,
         when: impl Fn() -> String,
     ) -> Result<(Tensor, Option<Tensor>)> {
@@ -90,6 +97,7 @@ impl<N: Network> Training<'_, N> {
             check_data(run, &Batch { targets: soft.clone(), ..batch.clone() }, rows, &when())?;
         }
         let soft = self.scalings.scale_targets(&soft)?;
+        let soft = spread.map_or(Ok(soft.clone()), |spread| spread.of(&soft))?;
         Ok(match self.config.distillation {
             Some(_) => (targets, Some(soft)),
             None => (soft, None),
@@ -98,7 +106,7 @@ impl<N: Network> Training<'_, N> {
 
     /// Checks that the loss is defined for the targets and the outputs of a batch.
     pub(super) fn check_fit(&self, run: &Run<'_>, output: &Tensor, step: &ReadyStep) -> Result<()> {
-        let rows = &step.rows;
+        let rows = &step.output_rows();
         if let (Task::Classification { .. }, Some(teacher)) = (run.task(), &step.teacher) {
             Loss::KlDivergence.check_targets(teacher, rows)?;
         }

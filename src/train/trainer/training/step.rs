@@ -19,7 +19,7 @@ use crate::{
         run::named_element,
         trainer::{
             diagnosis::{check_data, diagnose, Step},
-            training::{scalar, Training},
+            training::{scalar, spread::Spread, Training},
         },
         Moves, NoiseStep, NoisyWeights, Regularizer, Run,
     },
@@ -27,6 +27,7 @@ use crate::{
     Error, Network, Result, Seed,
 };
 use candle_core::{backprop::GradStore, Result as CandleResult, Tensor, Var};
+use std::borrow::Cow;
 
 /// The number of a batch, the numbers of its rows, and the batch.
 type NumberedBatch = (usize, (Rows, CandleResult<Batch>));
@@ -75,6 +76,8 @@ pub(in crate::train::trainer) struct ReadyStep {
     pub(in crate::train::trainer) draws: Seed,
     /// The positions of the rows, where they have several.
     flat: Option<FlatTargets>,
+    /// The rows of each member, where the network holds several.
+    spread: Option<Spread>,
     /// What is collected in the forward pass.
     pub(in crate::train::trainer) collect: Collect,
     noise: NoiseStep,
@@ -92,6 +95,19 @@ pub(in crate::train::trainer) struct Passed {
 }
 
 impl ReadyStep {
+    /// The numbers of the rows of the output within the data set: those of the batch for each member.
+    pub(super) fn output_rows(&self) -> Cow<'_, [u32]> {
+        match &self.spread {
+            None => Cow::Borrowed(&self.rows),
+            Some(spread) => Cow::Owned(spread.numbers(&self.rows)),
+        }
+    }
+
+    /// Their number.
+    fn output_len(&self) -> usize {
+        self.spread.as_ref().map_or(self.rows.len(), Spread::len)
+    }
+
     /// The output of the network, with one row for each position where rows have several: those with a class by the
     /// targets of this number, 0 for those of the batch.
     pub(super) fn at_positions(&self, run: &Run<'_>, output: Tensor, targets: usize) -> CandleResult<Tensor> {
@@ -150,7 +166,14 @@ impl<N: Network> Training<'_, N> {
         let here = here.loss_scale(self.loss_scale());
         let noise = &self.config.noise;
         let batch_of_run = MixedBatch::from(self.scaled(&batch)?).positions(run.positions());
-        let MixedBatch { batch: seen, share, mut others, .. } = self.transformed(batch_of_run, at)?;
+        let draws = self.seeds[1].nth("step", here.step as u64);
+        let spread = self.spread(rows.len(), draws);
+        let mut mixed = self.transformed(batch_of_run, at)?;
+        if let Some(spread) = &spread {
+            mixed = spread.mixed(mixed)?;
+            batch = spread.counted(batch)?;
+        }
+        let MixedBatch { batch: seen, share, mut others, .. } = mixed;
         if self.transforms.is_some() || !self.config.augment.is_empty() {
             // The metric counts against the targets with the largest share.
             batch.targets = self.scalings.unscale_outputs(&seen.targets)?;
@@ -171,7 +194,7 @@ impl<N: Network> Training<'_, N> {
         for (index, other) in others.iter_mut().enumerate() {
             other.targets = noise.perturb_targets(&other.targets, run.task(), here.of_targets(index))?;
         }
-        let (targets, teacher) = self.with_soft_targets(run, &batch, &rows, targets, || when(at))?;
+        let (targets, teacher) = self.with_soft_targets(run, &batch, (&rows, spread.as_ref()), targets, || when(at))?;
         let activations = self.monitor_of_epoch.as_ref().is_some_and(|monitor| monitor.is_due(step.batch));
         Ok(Some(ReadyStep {
             at,
@@ -184,7 +207,8 @@ impl<N: Network> Training<'_, N> {
             shares: (share, others),
             flat_others,
             teacher,
-            draws: self.seeds[1].nth("step", here.step as u64),
+            draws,
+            spread,
             collect: Collect { losses: true, activations },
             // Noise on gradients falls with the steps of the optimizer.
             noise: here.step(pass.steps.before(step.epoch) + step.batch),
@@ -192,14 +216,15 @@ impl<N: Network> Training<'_, N> {
         }))
     }
 
-    /// Forward and backward pass; of adversarial training two of each, whose gradients are averaged.
+    /// Forward and backward pass; of adversarial training those on moved inputs too, whose gradients are mixed with the others.
     pub(in crate::train::trainer) fn pass(&self, run: &Run<'_>, step: &ReadyStep) -> Result<Passed> {
         let Some(moves) = &self.moves else { return self.pass_on(run, step, &step.seen.inputs) };
         let inputs = Moves::tracked(&step.seen.inputs)?;
         let mut passed = self.pass_on(run, step, &inputs.as_tensor().clone().into())?;
-        let moved = moves.moved(&inputs, &passed.gradients)?;
+        let again = |inputs: &Var| Ok(self.pass_on(run, step, &inputs.as_tensor().clone().into())?.gradients);
+        let moved = moves.moved(&inputs, &passed.gradients, step.draws.child("adversarial"), again)?;
         let others = self.pass_on(run, step, &moved)?.gradients;
-        Moves::average(&mut passed.gradients, &others, &self.trained)?;
+        moves.mix(&mut passed.gradients, &others, &self.trained)?;
         Ok(passed)
     }
 
@@ -208,7 +233,7 @@ impl<N: Network> Training<'_, N> {
         let _recording = Recording::begin();
         let forward = || self.network().run(inputs, true);
         let (output, collected) = collect(step.collect, || seeded_pass(step.draws, forward));
-        let output = output?;
+        let output = self.fused(output?)?;
         self.check_pass(run, step, &output)?;
         let of_rows = output;
         let output = step.at_positions(run, of_rows.clone(), 0)?;
@@ -247,7 +272,7 @@ impl<N: Network> Training<'_, N> {
         step: &ReadyStep,
         output: &Tensor,
     ) -> Result<()> {
-        check_output_at(output, run.kind_of_targets(), step.rows.len(), self.kind)?;
+        check_output_at(output, run.kind_of_targets(), step.output_len(), self.kind)?;
         match self.first_pass {
             // Class ids and logits of positions are valid for every loss that fits them.
             true if step.flat.is_none() => self.check_fit(run, output, step),
@@ -266,9 +291,13 @@ impl<N: Network> Training<'_, N> {
         if value.is_finite() {
             return Ok(());
         }
+        // The rows of a batch in their own order are those of the data set.
+        let read = step.spread.as_ref().map(|_| run.batch(&step.rows)).transpose()?;
+        let output_rows = &step.output_rows();
         let ReadyStep { at, step, batch, rows, .. } = step;
         let (trained, custom) = (has_trained(*step), self.config.custom_loss.as_deref());
-        let step = Step { run, when: &when(*at), batch, rows, output, loss: value, custom };
+        let batch = read.as_ref().unwrap_or(batch);
+        let step = Step { run, when: &when(*at), batch, rows, output, output_rows, loss: value, custom };
         let (what, value) = diagnose(&step, trained)?;
         Err(self.diverged(run, *at, what, value))
     }
@@ -289,7 +318,8 @@ impl<N: Network> Training<'_, N> {
         noisy.restore()?;
         self.frozen.remove_from(gradients);
         self.check_gradients(run, gradients, (at, step))?;
-        pass.meter.add(value, &self.unscaled(output)?, &batch)?;
+        let (output, batch) = self.counted(output, batch)?;
+        pass.meter.add(value, &self.unscaled(&output)?, &batch)?;
         let mut loss = value;
         if self.config.accumulate > 1 {
             self.accumulated.add(&self.trained, gradients, (value, weight(&seen)?))?;
