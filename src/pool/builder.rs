@@ -223,10 +223,11 @@ impl<'a, L: Learner> PoolBuilder<'a, L> {
             seed: self.seed.nth("pretrained", number as u64),
         };
         let (weights, report) = load.run()?;
+        let aggregation = self.learner.aggregation(&member.settings)?;
         let own = member.record.as_ref().and_then(|record| record.in_network);
         let (vb, _) = strict::builder(&weights, self.learner.dtype(), &self.device);
         let network = self.learner.build(&architecture, &member.settings, vb)?;
-        let in_network = own.or(InNetwork::first_of(network.members().count));
+        let in_network = own.or(InNetwork::first_of(network.members().count, aggregation));
         let (scaling, curve) = member.record.map(|record| (record.scaling, record.curve)).unwrap_or_default();
         let record = Record {
             run: number,

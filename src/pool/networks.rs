@@ -72,7 +72,9 @@ impl<L: Learner> Pool<'_, L> {
     /// The first of these members of one network, in a network of these members alone; `None` if there is no such network.
     fn smaller_network(&self, members: &[Member]) -> Result<Option<Member>> {
         let Some(Member { weights, record }) = members.first() else { return Ok(None) };
-        let Some(InNetwork { of, .. }) = record.in_network.filter(|place| place.of > members.len()) else {
+        let Some(InNetwork { of, aggregation, .. }) =
+            record.in_network.filter(|place| place.of > members.len())
+        else {
             return Ok(None);
         };
         let numbers = members.iter().filter_map(|member| member.record.in_network);
@@ -82,7 +84,7 @@ impl<L: Learner> Pool<'_, L> {
         for (_, weight) in weights.iter_mut().filter(|(name, weight)| is_by_member(name, weight, of)) {
             *weight = weight.index_select(&kept, 0)?;
         }
-        let record = Record { in_network: InNetwork::first_of(members.len()), ..record.clone() };
+        let record = Record { in_network: InNetwork::first_of(members.len(), aggregation), ..record.clone() };
         let first = Member { weights, record };
         // Its constructor may need all of the members.
         Ok(Constructor::of(self.learner).build(&first, &self.device).is_ok().then_some(first))

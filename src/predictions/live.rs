@@ -9,7 +9,7 @@ use crate::{
         workers::{self, Workers},
         Predictions,
     },
-    store::{member::predicting, Member, Record},
+    store::{member::predicting, InNetwork, Member, Record},
     train::{in_batches, Learner, SharedBuild},
     weights::{number_of_parameters, strict},
     Error, Result,
@@ -34,6 +34,8 @@ pub(crate) struct LiveNetwork<N> {
     parameters: usize,
     /// The number of members that it holds.
     count: usize,
+    /// The factor on the output of each member.
+    weight: f64,
 }
 
 impl<N: Network> LiveNetwork<N> {
@@ -52,7 +54,7 @@ impl<N: Network> LiveNetwork<N> {
 
     /// The outputs of the network's members as they are.
     fn raw_outputs(&self, inputs: &Inputs) -> CandleResult<Vec<Tensor>> {
-        if self.count == 1 {
+        if self.count == 1 && self.weight == 1. {
             return Ok(vec![self.raw(inputs)?]);
         }
         let all = self.on_network(inputs, |network, inputs| {
@@ -66,6 +68,7 @@ impl<N: Network> LiveNetwork<N> {
                 all.dims()
             )
         }
+        let all = if self.weight == 1. { all } else { (all * self.weight)? };
         (0..self.count).map(|member| all.narrow(0, member * rows, rows)).collect()
     }
 
@@ -155,6 +158,7 @@ impl<'a, N: Network> Constructor<'a, N> {
                     output: self.output,
                     parameters: number_of_parameters(&member.weights),
                     count,
+                    weight: member.record.in_network.map_or(1., InNetwork::weight),
                 })
             }
             names => Err(Error::Foreign {

@@ -248,7 +248,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             index,
             slot: run.slot * self.stride + index,
             refit: run.refit,
-            in_network: InNetwork::first_of(count),
+            in_network: InNetwork::first_of(count, self.session.learner.aggregation(&run.settings)?),
             architecture: run.architecture.clone(),
             settings: run.settings.clone(),
             features: run.features.clone(),

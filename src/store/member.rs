@@ -3,6 +3,7 @@
 use crate::{
     codec::real,
     data::{FittedScalings, RowBitmap},
+    network::Aggregation,
     plan::Settings,
     store::Monitors,
     weights::{compatibility::Visit, NamedTensors, Weights},
@@ -129,19 +130,33 @@ pub struct Record {
 }
 
 /// The place of a member among those of its network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InNetwork {
     /// Its number, from 0.
     pub member: usize,
-    /// The number of members that the network holds, at least 2.
+    /// The number of members that the network holds, at least 1.
     pub of: usize,
+    /// How the members were trained to predict together. The outputs of each are multiplied by
+    /// [`Aggregation::weight`], so that their mean is what all of them predict.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub aggregation: Aggregation,
 }
 
 impl InNetwork {
-    /// The first of so many members; `None` where it is the only one.
-    pub(crate) fn first_of(count: usize) -> Option<Self> {
-        (count > 1).then_some(Self { member: 0, of: count })
+    /// The first of so many members; `None` where it is the only one and predicts as it is.
+    pub(crate) fn first_of(count: usize, aggregation: Aggregation) -> Option<Self> {
+        let first = Self { member: 0, of: count.max(1), aggregation };
+        (count > 1 || first.weight() != 1.).then_some(first)
     }
+
+    /// The factor on the outputs of a member.
+    pub(crate) fn weight(self) -> f64 {
+        self.aggregation.weight(self.of)
+    }
+}
+
+fn is_default(aggregation: &Aggregation) -> bool {
+    *aggregation == Aggregation::default()
 }
 
 /// Which rows of a data set have shaped a network that was trained elsewhere. A user declares it, because nothing in a

@@ -5,11 +5,11 @@ use candle_ensemble::{
     data::{Inputs, TensorDataset},
     exec::{Executor, Sequential, Stacked},
     merge::{MaxBarrier, MergeSpec, RunWeights},
-    network::{MemberBatches, Members},
+    network::{Aggregation, MemberBatches, Members},
     nn::backward,
     prelude::*,
     store::{DirectoryStore, InNetwork},
-    train::CustomLoop,
+    train::{CustomLoop, JointLoss},
     Network, PretrainedMember,
 };
 use candle_nn::{loss, Init, Optimizer, VarBuilder, SGD};
@@ -72,6 +72,11 @@ fn data() -> TensorDataset {
     TensorDataset::classification(normal(1, 40, FEATURES), &labels).unwrap()
 }
 
+/// The place of a member among so many.
+fn place(member: usize, of: usize) -> Option<InNetwork> {
+    Some(InNetwork { member, of, aggregation: Aggregation::default() })
+}
+
 /// The probabilities of a member of a network, by hand.
 fn by_hand(member: &Member, number: usize, x: &Tensor) -> Tensor {
     let weight = member.weights["head.members.weight"].get(number).unwrap();
@@ -85,7 +90,7 @@ fn each_member_has_a_slot_and_its_own_predictions() {
     let pool = Session::new(&learner, &data).fit(&Bagging::new(2), 7).unwrap();
     let places: Vec<_> =
         pool.members().iter().map(|member| (member.record.run, member.record.in_network)).collect();
-    let place = |member| Some(InNetwork { member, of: 3 });
+    let place = |member| place(member, 3);
     let expected = [0, 1].map(|run| [0, 1, 2].map(|member| (run, place(member)))).concat();
     assert_eq!(places, expected);
     assert_eq!(pool.names(), ["model 0:0", "model 0:1", "model 0:2", "model 1:0", "model 1:1", "model 1:2"]);
@@ -199,7 +204,7 @@ fn a_pruned_pool_has_smaller_networks() {
     let dims: Vec<_> = pruned.members().iter().map(|m| m.weights["head.members.weight"].dims()[0]).collect();
     assert_eq!(dims, [2, 2, 1]);
     let places: Vec<_> = pruned.members().iter().map(|member| member.record.in_network).collect();
-    assert_eq!(places, [Some(InNetwork { member: 0, of: 2 }), Some(InNetwork { member: 1, of: 2 }), None]);
+    assert_eq!(places, [place(0, 2), place(1, 2), None]);
     let predicted = pruned.predictions(&x).unwrap();
     for (slot, of_pool) in kept.into_iter().enumerate() {
         let [a, b] = [(&predicted, slot), (&all, of_pool)].map(|(of, slot)| of.values().get(slot).unwrap());
@@ -244,7 +249,7 @@ fn a_network_that_needs_all_of_its_members_keeps_them() {
     let (data, x) = (data(), normal(2, 10, FEATURES));
     let pool = Session::new(&learner, &data).fit(&MultiRun::new(1), 7).unwrap();
     let second = pool.select_slots(&[1]).unwrap();
-    assert_eq!(second.members()[0].record.in_network, Some(InNetwork { member: 1, of: 2 }));
+    assert_eq!(second.members()[0].record.in_network, place(1, 2));
     let [all, one] = [&pool, &second].map(|pool| pool.predictions(&x).unwrap().values().clone());
     assert_eq!(bits(&one.get(0).unwrap()), bits(&all.get(1).unwrap()));
 }
@@ -302,4 +307,53 @@ fn a_network_with_another_number_of_members_is_refused() {
     let error = Ensemble::<_, Mean>::from_bytes(&bytes, &plain, &CPU).err().unwrap().to_string();
     assert!(error.contains("holds 2 members, and its own held 3"), "{error}");
     drop(x);
+}
+
+#[test]
+fn members_that_were_trained_as_a_sum_predict_as_a_sum() {
+    let x = normal(3, 40, FEATURES);
+    let data = TensorDataset::regression(x.clone(), &x.sum(1).unwrap()).unwrap();
+    let new = |vb: VarBuilder<'static>| {
+        let init = Init::Randn { mean: 0., stdev: 0.5 };
+        Ok(ValueMembers(match vb.contains_tensor("members.weight") {
+            true => vb.get_unchecked("members.weight")?,
+            false => vb.get_with_hints((4, 1, FEATURES), "members.weight", init)?,
+        }))
+    };
+    let trainer = Trainer::new(new).epochs(2).joint_loss(JointLoss::SoftGradientBoosting { shrinkage: 0.5 });
+    let pool = Session::new(&trainer, &data).fit(&MultiRun::new(1), 7).unwrap();
+    let sum_of = |pool: &Pool<'_, _>, kept: &[usize]| {
+        let weight = &pool.members()[0].weights["members.weight"];
+        let each = kept.iter().map(|member| x.matmul(&weight.get(*member).unwrap().t().unwrap()).unwrap());
+        let zero = Tensor::zeros((40, 1), candle_core::DType::F32, &CPU).unwrap();
+        each.fold(zero, |sum, of| (sum + (of * 0.5).unwrap()).unwrap())
+    };
+    let ensemble = pool.combine(&Mean).unwrap();
+    assert!(distance(&ensemble.predict(&x).unwrap(), &sum_of(&pool, &[0, 1, 2, 3])) < 1e-5);
+    for kept in [&[0][..], &[0, 1]] {
+        let first = pool.select_slots(kept).unwrap();
+        let predicted = first.combine(&Mean).unwrap().predict(&x).unwrap();
+        assert!(distance(&predicted, &sum_of(&pool, kept)) < 1e-5, "{kept:?}");
+    }
+}
+
+/// Linear members for one value.
+struct ValueMembers(Tensor);
+
+impl Network for ValueMembers {
+    fn run(&self, inputs: &Inputs, train: bool) -> CandleResult<Tensor> {
+        let all = self.run_members(inputs)?;
+        match train {
+            true => Ok(all),
+            false => all.reshape((self.0.dims()[0], inputs.rows(), 1))?.mean(0),
+        }
+    }
+
+    fn members(&self) -> Members {
+        Members { count: self.0.dims()[0], batches: MemberBatches::Shared }
+    }
+
+    fn run_members(&self, inputs: &Inputs) -> CandleResult<Tensor> {
+        inputs.only()?.broadcast_matmul(&self.0.transpose(1, 2)?)?.flatten(0, 1)
+    }
 }

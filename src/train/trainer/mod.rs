@@ -26,7 +26,7 @@ use crate::{
     codec,
     data::{Dataset, Positions},
     metrics::Metric,
-    network::Output,
+    network::{Aggregation, Output},
     plan::{RunSpec, Settings},
     train::{
         augment::OwnTransforms,
@@ -320,6 +320,10 @@ impl<N: Network> Learner for Trainer<N> {
         let transforms = names("transforms", self.transforms.names()) + &names("fitted", self.fits.names());
         let Networks { dtype, output, .. } = &self.networks;
         format!("trainer {hash} {starts}{transforms}{dtype:?} {output:?} {}", self.version)
+    }
+
+    fn aggregation(&self, settings: &Settings) -> Result<Aggregation> {
+        Ok(self.config.for_run(settings)?.joint_loss.aggregation())
     }
 
     fn averages(&self) -> bool {
