@@ -1,7 +1,7 @@
 //! The trait of everything that can build and train one network.
 use crate::{
     data::Dataset,
-    network::Output,
+    network::{Aggregation, Output},
     observe::Flow,
     plan::{RunSpec, Settings},
     train::{Run, SharedBuild},
@@ -189,6 +189,15 @@ pub trait Learner: Sync {
     /// What the networks output for classes, or as distributions of values. The default is logits, and plain values.
     fn output(&self) -> Output {
         Output::default()
+    }
+
+    /// How the members of one network predict together, where the networks of a run with these settings hold several
+    /// ([`Network::members`]). The default is the mean of their predictions.
+    ///
+    /// # Errors
+    /// When a setting has no usable value.
+    fn aggregation(&self, _settings: &Settings) -> Result<Aggregation> {
+        Ok(Aggregation::default())
     }
 
     /// Whether the learner carries out a run's setting `"averaging"`, a text that

@@ -26,7 +26,7 @@ use crate::{
     codec,
     data::{Dataset, Positions},
     metrics::Metric,
-    network::Output,
+    network::{Aggregation, Output},
     plan::{RunSpec, Settings},
     train::{
         augment::OwnTransforms,
@@ -284,6 +284,10 @@ impl<N: Network> Learner for Trainer<N> {
 
     fn init(&self, settings: &Settings) -> Result<InitScheme> {
         Ok(self.config.for_run(settings)?.init)
+    }
+
+    fn aggregation(&self, settings: &Settings) -> Result<Aggregation> {
+        Ok(self.config.for_run(settings)?.joint_loss.aggregation())
     }
 
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
