@@ -191,8 +191,8 @@ pub trait Learner: Sync {
         Output::default()
     }
 
-    /// How the members of a network that holds several predict together, after a run with these settings. The default is
-    /// that they predict as the members of any ensemble do.
+    /// How the members of one network predict together, where the networks of a run with these settings hold several
+    /// ([`Network::members`]). The default is the mean of their predictions.
     ///
     /// # Errors
     /// When a setting has no usable value.

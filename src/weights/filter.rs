@@ -1,5 +1,9 @@
 //! Which variables of a network a regularizer, a constraint or noise applies to.
-use crate::{registry::ArgumentValue, weights::compatibility::is_statistic, Error, Result};
+use crate::{
+    registry::ArgumentValue,
+    weights::{compatibility::is_statistic, members::has_entries},
+    Error, Result,
+};
 use candle_core::Var;
 use glob::Pattern;
 use serde::{Deserialize, Serialize};
@@ -169,15 +173,12 @@ impl WeightFilter {
     }
 }
 
-/// The part of the name of a variable that has an entry for each of several members of one network.
-const MEMBERS: &str = "members";
-/// The last part of the name of such a variable, if it is the weight of a layer.
+/// The last part of the name of the weight of a layer.
 const WEIGHT: &str = "weight";
 
 /// Whether a variable of this rank is the kernel of a layer. A variable of several members has a dimension more.
 fn is_kernel(name: &str, rank: usize) -> bool {
-    let mut parts = name.split('.');
-    match parts.any(|part| part == MEMBERS) {
+    match has_entries(name) {
         false => rank >= 2,
         true => rank >= 3 && name.rsplit('.').next() == Some(WEIGHT),
     }

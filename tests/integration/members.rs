@@ -8,6 +8,7 @@ use candle_core::{DType, Module, Result as CandleResult, Tensor};
 use candle_ensemble::{
     data::{Dataset, Inputs, Scaling, TensorDataset},
     exec::{Executor, Sequential, Stacked, Threads},
+    nn::{self, many::EfficientEnsemble},
     network::{MemberBatches, Members},
     plan::Settings,
     strategy::MultiRun,
@@ -605,6 +606,33 @@ fn every_executor_gives_the_same_bytes() -> Result<()> {
         let alone = trained(&Sequential)?;
         assert_eq!(trained(&Threads::new(3)?)?, alone, "{name}");
         assert_eq!(trained(&Stacked::new(2)?)?, alone, "{name}");
+    }
+    Ok(())
+}
+
+/// The networks that share weights, whose layers can be trained side by side.
+#[test]
+fn networks_of_many_members_give_the_same_bytes_with_every_executor() -> Result<()> {
+    let data = blobs(4, 40, 3, 0.6);
+    let mlp = |vb: VarBuilder| {
+        Ok(nn::seq().add(nn::linear(2, 8, vb.pp(0))?).add(nn::Activation::Relu).add(nn::linear(8, 3, vb.pp(1))?))
+    };
+    let builder = MultiRun::new(3).validation(0.25);
+    for text in ["batch-ensemble:4", "tab-m:4", "tab-m-mini:4", "heads:4", "independent:4"] {
+        let method = EfficientEnsemble::registry().parse(text)?;
+        for joint in JOINT {
+            let trainer = Trainer::new(move |vb| method.convert(vb, mlp)).joint_loss(joint);
+            let trainer = trainer.epochs(4).batch_size(8usize).optimizer(Optimizer::adamw(0.02, 0.01));
+            let trained = |executor: &dyn Executor| -> Result<Vec<Vec<u8>>> {
+                let pool = Session::new(&trainer, &data).executor(executor).fit(&builder, 5)?;
+                let curve = &pool.members()[0].record.curve;
+                assert!(curve[3].train_loss < curve[0].train_loss, "{text} learns");
+                Ok(bytes(pool.members()))
+            };
+            let alone = trained(&Sequential)?;
+            assert_eq!(trained(&Threads::new(2)?)?, alone, "{text} {joint}");
+            assert_eq!(trained(&Stacked::new(1)?)?, alone, "{text} {joint}");
+        }
     }
     Ok(())
 }

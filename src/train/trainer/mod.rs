@@ -286,6 +286,10 @@ impl<N: Network> Learner for Trainer<N> {
         Ok(self.config.for_run(settings)?.init)
     }
 
+    fn aggregation(&self, settings: &Settings) -> Result<Aggregation> {
+        Ok(self.config.for_run(settings)?.joint_loss.aggregation())
+    }
+
     fn fit(&self, network: &N, run: &mut Run<'_>) -> CandleResult<()> {
         self.fit_as(&self.config.for_run(run.settings())?, network, run)
     }
@@ -320,10 +324,6 @@ impl<N: Network> Learner for Trainer<N> {
         let transforms = names("transforms", self.transforms.names()) + &names("fitted", self.fits.names());
         let Networks { dtype, output, .. } = &self.networks;
         format!("trainer {hash} {starts}{transforms}{dtype:?} {output:?} {}", self.version)
-    }
-
-    fn aggregation(&self, settings: &Settings) -> Result<Aggregation> {
-        Ok(self.config.for_run(settings)?.joint_loss.aggregation())
     }
 
     fn averages(&self) -> bool {
