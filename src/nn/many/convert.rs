@@ -12,7 +12,7 @@ use crate::nn::{
     Sequential,
 };
 use crate::{network::Members, registry::Entry};
-use candle_core::{bail, Result, Tensor};
+use candle_core::{bail, DType, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use std::{any::Any, collections::BTreeSet};
 
@@ -48,13 +48,40 @@ pub(super) struct At<'a> {
     pub(super) prefix: &'a str,
     /// The root of the names.
     pub(super) root: &'a VarBuilder<'a>,
+    /// Whether it is the first layer of floats with variables.
+    pub(super) is_first: bool,
     variables: &'a Variables<'a>,
+    recorded: &'a Recorded,
 }
 
-impl At<'_> {
+impl<'a> At<'a> {
     /// The number of members.
     pub(super) fn members(&self) -> usize {
         self.variables.count()
+    }
+
+    /// The variable `<layer>.members.<name>` with an entry of these dimensions for each member.
+    pub(super) fn variable(
+        &self,
+        name: &str,
+        entry: &[usize],
+        start: impl Into<Start>,
+        dtype: DType,
+    ) -> Result<Tensor> {
+        self.variables.get(self.prefix, name, entry, start.into(), dtype)
+    }
+
+    /// The source of the layer's variables.
+    pub(super) fn vb(&self) -> VarBuilder<'a> {
+        match self.prefix {
+            "" => self.root.clone(),
+            prefix => self.root.pp(prefix),
+        }
+    }
+
+    /// How the plain layer declares the variable behind one of its tensors.
+    pub(super) fn init_of(&self, tensor: &Tensor) -> Option<Init> {
+        self.recorded.behind(tensor).map(Asked::init)
     }
 }
 
@@ -107,10 +134,9 @@ impl DenseLayer<'_> {
         self.bias.map_or(Init::Const(0.), Asked::init)
     }
 
-    /// The variable `<layer>.members.<name>` with an entry of these dimensions for each member.
+    /// [`At::variable`] of the type of the weights.
     pub(super) fn variable(&self, name: &str, entry: &[usize], start: impl Into<Start>) -> Result<Tensor> {
-        let dtype = self.dense.weight().dtype();
-        self.at.variables.get(self.at.prefix, name, entry, start.into(), dtype)
+        self.at.variable(name, entry, start, self.dense.weight().dtype())
     }
 }
 
@@ -183,7 +209,8 @@ impl<M: Method> Making<'_, M> {
         let place = &self.outline.0[number];
         let prefix =
             if place.prefix.is_empty() && place.names.is_empty() { &place.position } else { &place.prefix };
-        let at = At { prefix, root: self.root, variables: self.variables };
+        let is_first = self.outline.0[..number].iter().all(|place| place.names.is_empty());
+        let at = At { prefix, root: self.root, is_first, variables: self.variables, recorded: self.recorded };
         let Some(dense) = &place.dense else { return self.method.other(layer.as_any(), &at) };
         let of_dense = |places: &[super::outline::Place]| places.iter().filter(|p| p.dense.is_some()).count();
         let (index, count) = (of_dense(&self.outline.0[..number]), of_dense(&self.outline.0));

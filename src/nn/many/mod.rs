@@ -27,9 +27,18 @@
 //! # Methods
 //! [`EfficientEnsemble`] is any of them, and its [`registry`](EfficientEnsemble::registry) makes them from text.
 //!
+//! | Name | Item | What it does | Arguments |
+//! |---|---|---|---|
+//! | `batch-ensemble` | [`BatchEnsemble`] | Shared weights, with inputs and outputs scaled by each member | `members=4`, `init=random-signs` |
+//! | `tab-m`, `tabm` | [`TabM`] | BatchEnsemble for tables, with separate last layers | `k=32`, `init=random-signs` |
+//! | `tab-m-mini`, `tabm-mini` | [`TabMMini`] | Shared layers, with inputs scaled by each member and separate last layers | `k=32`, `init=random-signs` |
+//! | `heads` | [`Heads`] | One network with a last layer for each member | `members=4` |
+//! | `independent` | [`Independent`] | Complete networks in one, which share no weights | `members=4` |
 mod convert;
 mod dense;
+mod embedding;
 mod network;
+mod norm;
 mod outline;
 mod recorded;
 mod rows;
