@@ -18,7 +18,7 @@ use candle_ensemble::{
     nn::seq,
     plan::Settings,
     strategy::{EnsembleBuilder, MultiRun},
-    train::{AdamW, EarlyStopping, Trainer},
+    train::{EarlyStopping, Optimizer, Trainer},
     AnyNetwork, Ensemble, Result, Seed, Session,
 };
 use candle_nn::VarBuilder;
@@ -185,7 +185,7 @@ impl<'a> Comparison<'a> {
         };
         let stop = EarlyStopping { patience: (*epochs).max(1), ..EarlyStopping::default() };
         let trainer = Trainer::reading(&READS, new).version(version).epochs(*epochs).batch_size(*batch);
-        Ok(trainer.optimizer(AdamW::new(rate).weight_decay(decay)).early_stopping(stop))
+        Ok(trainer.optimizer(Optimizer::adamw(rate, decay)).early_stopping(stop))
     }
 }
 

@@ -20,7 +20,7 @@ mod tabular;
 #[path = "../common/values.rs"]
 mod values;
 
-use candle_ensemble::Result;
+use candle_ensemble::{registry::split_list, Result};
 use clap::Parser;
 use compare::Comparison;
 use method::Method;
@@ -41,8 +41,8 @@ struct Args {
     table: TableArgs,
     /// Methods, separated by commas: plain, a strategy such as bootstrap:8 or adaboost:8, or many networks in one, such as
     /// tab-m:32. --list shows them
-    #[arg(long, value_name = "METHOD,…", value_delimiter = ',', default_value = DEFAULT)]
-    methods: Vec<String>,
+    #[arg(long, value_name = "METHOD,…", default_value = DEFAULT)]
+    methods: String,
     /// Print the methods with their arguments, and end
     #[arg(long)]
     list: bool,
@@ -79,7 +79,7 @@ struct Args {
 }
 
 /// The methods where none are given.
-const DEFAULT: &str = "plain,bootstrap:8,batch-ensemble:8,packed:8,tab-m:32,mc-dropout:32,adaboost:8";
+const DEFAULT: &str = "plain,bootstrap:8,batch-ensemble:8,tab-m:32";
 
 fn main() -> ExitCode {
     program(|| run(parse()?))
@@ -87,13 +87,15 @@ fn main() -> ExitCode {
 
 fn run(mut args: Args) -> Result<(), Failure> {
     if args.list {
-        return Ok(Method::list());
+        Method::list();
+        return Ok(());
     }
     check_folders([("--json", args.json.as_deref())])?;
     if args.quick {
         (args.repeats, args.epochs, args.tune) = (2, 2, args.tune.min(2));
     }
-    let methods = args.methods.iter().map(|text| Method::parse(text)).collect::<Result<Vec<_>>>()?;
+    let methods =
+        split_list(&args.methods).iter().map(|text| Method::parse(text)).collect::<Result<Vec<_>>>()?;
     let mut all = vec![];
     for name in args.table.data_sets() {
         let data = Data::read(&args.table, &name)?;

@@ -53,8 +53,8 @@ impl Method {
     /// Prints all methods.
     pub fn list() {
         say("plain: one network\n\nStrategies, of separate networks:");
-        say(strategy::registry());
+        say(strategy::registry().help().trim_end());
         say("\nMany networks in one:");
-        say(EfficientEnsemble::registry());
+        say(EfficientEnsemble::registry().help().trim_end());
     }
 }
