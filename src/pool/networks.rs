@@ -5,6 +5,7 @@ use crate::{
     predictions::live::{Constructor, LiveNetwork},
     store::{member::each_in_network, InNetwork, Record},
     train::Learner,
+    weights::members::has_entries,
     Error, Member, Result,
 };
 use candle_core::{Device, Result as CandleResult, Tensor};
@@ -81,7 +82,10 @@ impl<L: Learner> Pool<'_, L> {
         let kept: Vec<u32> = numbers.map(|place| place.member as u32).collect();
         let kept = Tensor::new(kept, &Device::Cpu)?;
         let mut weights = weights.clone();
-        for (_, weight) in weights.iter_mut().filter(|(name, weight)| is_by_member(name, weight, of)) {
+        for (_, weight) in weights
+            .iter_mut()
+            .filter(|(name, weight)| has_entries(name) && weight.dims().first() == Some(&of))
+        {
             *weight = weight.index_select(&kept, 0)?;
         }
         let record = Record { in_network: InNetwork::first_of(members.len(), aggregation), ..record.clone() };
@@ -96,11 +100,6 @@ impl<L: Learner> Pool<'_, L> {
         let member = member.ok_or_else(|| Error::invalid("a member's position", must(), position))?;
         Constructor::of(self.learner).build(member, &self.device)
     }
-}
-
-/// Whether a variable has an entry for each of so many members of its network, along dimension 0.
-fn is_by_member(name: &str, weight: &Tensor, of: usize) -> bool {
-    name.split('.').any(|part| part == "members") && weight.dims().first() == Some(&of)
 }
 
 /// The members of the network of the first one, in the slots of these members.

@@ -1,9 +1,9 @@
 //! Every combiner of the registry, and combinations of them.
-use super::problems::{Net, Problem};
+use super::problems::Problem;
 use candle_ensemble::{
     combine::{self, *},
     prune::{Ordered, Pruned},
-    train::Trainer,
+    train::Learner,
     Ensemble, Pool, Result,
 };
 
@@ -100,7 +100,7 @@ impl Row {
     }
 
     /// The ensemble of the pool's members with this combiner, fitted.
-    pub fn combine(&self, pool: &Pool<'_, Trainer<Net>>) -> Result<Ensemble<Net, Box<AnyFitted>>> {
+    pub fn combine<L: Learner>(&self, pool: &Pool<'_, L>) -> Result<Ensemble<L::Network, Box<AnyFitted>>> {
         pool.combine(&self.make.combiner(pool.slots())?)
     }
 }

@@ -3,6 +3,7 @@
 //! and `combiners.rs` say what the suite expects of those it knows.
 mod combiners;
 mod distributions;
+mod many_in_one;
 mod methods;
 mod metrics;
 mod problems;

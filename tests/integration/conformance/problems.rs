@@ -4,9 +4,14 @@ use candle_core::Tensor;
 use candle_ensemble::{
     data::TensorDataset,
     distribution::Levels,
-    nn::{self, seq, Sequential},
+    nn::{
+        self,
+        many::{EfficientEnsemble, EnsembleNetwork},
+        seq, Sequential,
+    },
     plan::Settings,
     train::{Optimizer, Output, Trainer},
+    Network,
 };
 use candle_nn::{linear, Activation, VarBuilder};
 
@@ -143,7 +148,8 @@ impl Problem {
         }
     }
 
-    pub fn learner(self) -> Trainer<Net> {
+    /// The network for so many inputs.
+    pub fn network<'v>(self, inputs: usize, vb: VarBuilder<'v>) -> candle_core::Result<Net> {
         let outputs = match self {
             Self::Classes => 3,
             Self::Binary => 1,
@@ -152,21 +158,36 @@ impl Problem {
             Self::Labels => 3,
             _ => 2 * self.output().numbers_per_value(),
         };
+        // The layers of the library for one of the tasks, those of candle for the others.
+        if self == Self::Binary {
+            let layers = seq().add(nn::linear(inputs, 5, vb.pp("hidden"))?).add(nn::Activation::Relu);
+            return Ok(layers.add(nn::linear(5, outputs, vb.pp("out"))?));
+        }
+        let layers = seq().add(linear(inputs, 5, vb.pp("hidden"))?).add(Activation::Relu);
+        let layers = layers.add(linear(5, outputs, vb.pp("out"))?);
+        match self {
+            Self::Positions => Ok(layers.add(|x: &Tensor| x.reshape((x.dim(0)?, 2, 3)))),
+            _ => Ok(layers),
+        }
+    }
+
+    pub fn learner(self) -> Trainer<Net> {
         let net = move |settings: &Settings, vb: VarBuilder<'_>| {
-            let inputs = settings.count("inputs")?.unwrap_or(2);
-            // The layers of the library for one of the tasks, those of candle for the others.
-            if self == Self::Binary {
-                let layers = seq().add(nn::linear(inputs, 5, vb.pp("hidden"))?).add(nn::Activation::Relu);
-                return Ok(layers.add(nn::linear(5, outputs, vb.pp("out"))?));
-            }
-            let layers = seq().add(linear(inputs, 5, vb.pp("hidden"))?).add(Activation::Relu);
-            let layers = layers.add(linear(5, outputs, vb.pp("out"))?);
-            match self {
-                Self::Positions => Ok(layers.add(|x: &Tensor| x.reshape((x.dim(0)?, 2, 3)))),
-                _ => Ok(layers),
-            }
+            self.network(settings.count("inputs")?.unwrap_or(2), vb)
         };
-        let trainer = Trainer::reading(&["inputs"], net).epochs(EPOCHS).batch_size(16);
-        trainer.optimizer(Optimizer::adam(1e-2)).output(self.output())
+        self.trained(Trainer::reading(&["inputs"], net))
+    }
+
+    /// The trainer of many members in one network.
+    pub fn learner_of(self, method: EfficientEnsemble) -> Trainer<EnsembleNetwork> {
+        let net = move |settings: &Settings, vb: VarBuilder<'static>| {
+            let inputs = settings.count("inputs")?.unwrap_or(2);
+            method.convert(vb, move |vb| self.network(inputs, vb))
+        };
+        self.trained(Trainer::reading(&["inputs"], net))
+    }
+
+    fn trained<N: Network>(self, trainer: Trainer<N>) -> Trainer<N> {
+        trainer.epochs(EPOCHS).batch_size(16).optimizer(Optimizer::adam(1e-2)).output(self.output())
     }
 }
