@@ -253,6 +253,18 @@ impl BatchNorm {
         Ok(Self { config, affine, running_mean, running_var, frozen })
     }
 
+    /// A layer whose channels are those of several members, one after the other: each variable has an entry for each member.
+    pub(in crate::nn) fn of_members(
+        config: BatchNormConfig,
+        [mean, var]: [Tensor; 2],
+        affine: Option<(Tensor, Tensor)>,
+        frozen: bool,
+    ) -> Result<Self> {
+        let affine = affine.map(|(weight, bias)| Ok::<_, candle_core::Error>((weight.flatten_all()?, bias.flatten_all()?)));
+        let (running_mean, running_var) = (Var::from_tensor(&mean)?, Var::from_tensor(&var)?);
+        Ok(Self { config, affine: affine.transpose()?, running_mean, running_var, frozen })
+    }
+
     /// The parameters.
     #[must_use]
     pub fn config(&self) -> BatchNormConfig {
@@ -330,7 +342,7 @@ impl BatchNorm {
             let old = numbers(var)?;
             let new = old.iter().zip(values).map(|(old, x)| (1. - share) * old + share * factor * x);
             let new = Tensor::from_iter(new, &Device::Cpu)?.to_dtype(var.dtype())?;
-            var.set(&new.to_device(var.device())?)?;
+            var.set(&new.reshape(var.shape())?.to_device(var.device())?)?;
         }
         Ok(())
     }
@@ -346,7 +358,7 @@ impl BatchNorm {
 }
 
 fn numbers(var: &Var) -> Result<Vec<f64>> {
-    var.as_detached_tensor().to_dtype(DType::F64)?.to_vec1()
+    var.as_detached_tensor().flatten_all()?.to_dtype(DType::F64)?.to_vec1()
 }
 
 impl ModuleT for BatchNorm {
