@@ -13,6 +13,7 @@
 //! | Noise, seeded as well | [`GaussianNoise`] |
 //! | Normalization | [`BatchNorm`] as in PyTorch or Keras, [`LayerNorm`], [`GroupNorm`], [`RmsNorm`] |
 //! | Activation functions by name | [`Activation`] |
+//! | Networks that hold many members: BatchEnsemble, TabM and others | [`many`] |
 //! | Penalties on outputs | [`ActivityRegularizer`], and [`add_loss`] for models of your own |
 //!
 //! Networks of these layers can be trained side by side in one graph ([`exec::Stacked`](crate::exec::Stacked)).
@@ -26,6 +27,7 @@ pub(crate) mod frozen;
 mod fused;
 mod gradients;
 mod linear;
+pub mod many;
 mod norm;
 mod pool;
 mod random;

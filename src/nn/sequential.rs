@@ -1,5 +1,6 @@
 //! Layers one after the other, in a type that may be shared between threads.
 use crate::nn::{
+    many::{BatchEnsembleLayer, SeparateLayer},
     tap::{observe, wants_activations, within, Bounds},
     then::{Then, WithThen},
     Activation, BatchNorm, Conv1d, Conv2d, Linear,
@@ -46,13 +47,42 @@ pub struct Sequential {
     layers: Vec<Layer>,
 }
 
-struct Layer {
-    module: Box<dyn ModuleT + Send + Sync>,
+/// A layer whose type can be asked for.
+trait AnyLayer: ModuleT + Any + Send + Sync {}
+
+impl<L: ModuleT + Any + Send + Sync> AnyLayer for L {}
+
+/// One of the layers of a [`Sequential`].
+pub(super) struct Layer {
+    module: Box<dyn AnyLayer>,
     kind: Kind,
+    /// The name of the layer's type.
+    name: &'static str,
     /// The same layer as `module`, if it can be one operation with an activation behind it.
     first: Option<Box<dyn WithThen + Send + Sync>>,
     /// The same layer as `module`, if it can be one operation with a layer before it.
     then: Option<Then>,
+}
+
+impl Layer {
+    /// The layer, to ask for its type.
+    pub(super) fn as_any(&self) -> &dyn Any {
+        self.module.as_ref()
+    }
+
+    /// The name of the layer's type, for errors.
+    pub(super) fn type_name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The layers within, or the layer itself if it is a single one.
+    pub(super) fn into_nested(self) -> std::result::Result<Sequential, Self> {
+        if !self.as_any().is::<Sequential>() {
+            return Err(self);
+        }
+        let module: Box<dyn Any> = self.module;
+        Ok(module.downcast().map(|nested| *nested).unwrap_or_default())
+    }
 }
 
 /// What the monitors need to know of a layer.
@@ -89,6 +119,8 @@ fn with_then(layer: &dyn Any) -> Option<Box<dyn WithThen + Send + Sync>> {
         .or_else(|| of::<Conv1d>(layer))
         .or_else(|| of::<Conv2d>(layer))
         .or_else(|| of::<BatchNorm>(layer))
+        .or_else(|| of::<BatchEnsembleLayer>(layer))
+        .or_else(|| of::<SeparateLayer>(layer))
 }
 
 /// A [`Sequential`] without layers, to which [`add`](Sequential::add) adds them.
@@ -103,9 +135,25 @@ impl Sequential {
     #[allow(clippy::should_implement_trait)] // the name that candle's users know
     pub fn add(mut self, layer: impl ModuleT + Send + Sync + 'static) -> Self {
         let (kind, then) = (Kind::of(&layer), Then::of(&layer));
-        let first = with_then(&layer);
-        self.layers.push(Layer { module: Box::new(layer), kind, first, then });
+        let (first, name) = (with_then(&layer), std::any::type_name_of_val(&layer));
+        self.layers.push(Layer { module: Box::new(layer), kind, name, first, then });
         self
+    }
+
+    /// Adds a layer of another network.
+    pub(super) fn push(mut self, layer: Layer) -> Self {
+        self.layers.push(layer);
+        self
+    }
+
+    /// The layers.
+    pub(super) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The layers, to build another network of them.
+    pub(super) fn into_layers(self) -> Vec<Layer> {
+        self.layers
     }
 
     /// Adds a function after the other layers.

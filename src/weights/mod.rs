@@ -14,6 +14,7 @@ mod filter;
 pub(crate) mod finite;
 pub(crate) mod init;
 mod layers;
+pub(crate) mod members;
 pub(crate) mod running_mean;
 mod state_dict;
 pub(crate) mod strict;

@@ -1,7 +1,7 @@
 //! Convolutional layers.
 mod conv1d;
 mod conv2d;
-mod op;
+pub(in crate::nn) mod op;
 mod sizes;
 #[cfg(test)]
 mod tests;
@@ -113,6 +113,18 @@ macro_rules! methods {
             /// As for the forward passes of the two layers.
             pub fn forward_then(&self, activation: Activation, x: &Tensor) -> Result<Tensor> {
                 self.activated(activation, x, false)
+            }
+
+            /// The layer and what follows it as one operation, if they can be one for such inputs.
+            pub(in crate::nn) fn operation(
+                &self,
+                then: Then,
+                x: &Tensor,
+            ) -> Result<Option<crate::nn::conv::op::Convolve>> {
+                let bias = self.bias.as_ref();
+                let sizes = Self::layout(self.config).sizes(x, &self.weight, bias)?;
+                let fits = crate::nn::fused::fits(x, &self.weight, bias);
+                Ok(fits.then_some(crate::nn::conv::op::Convolve { sizes, then }))
             }
 
             fn layout($config { padding, stride, dilation, groups, .. }: $config) -> Layout {

@@ -13,7 +13,7 @@ use crate::{
 use candle_core::{Result, Shape};
 
 /// `then(w ∗ x + bias)` for inputs `(rows, channels, …)`.
-pub(super) struct Convolve {
+pub(in crate::nn) struct Convolve {
     pub(super) sizes: Convolution,
     pub(super) then: Then,
 }

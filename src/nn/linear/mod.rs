@@ -1,5 +1,5 @@
 //! A linear layer.
-mod op;
+pub(in crate::nn) mod op;
 #[cfg(test)]
 mod tests;
 
@@ -183,13 +183,20 @@ impl Linear {
     /// The forward pass with what follows it.
     fn with(&self, then: Then, x: &Tensor) -> Result<Tensor> {
         let (outputs, inputs) = self.weight.dims2()?;
-        self.check(x, outputs, inputs)?;
         let bias = self.bias.as_ref();
-        let products_of_ours = !cfg!(any(feature = "accelerate", feature = "mkl"));
-        if products_of_ours && fused::fits(x, &self.weight, bias) {
-            return fused::apply(op::Dense(then), x, &self.weight, bias);
+        if let Some(operation) = self.operation(then, x)? {
+            return fused::apply(operation, x, &self.weight, bias);
         }
         then.forward(self.by_tensors(x, inputs, outputs)?)
+    }
+
+    /// The layer and what follows it as one operation, if they can be one for such inputs.
+    pub(in crate::nn) fn operation(&self, then: Then, x: &Tensor) -> Result<Option<op::Dense>> {
+        let (outputs, inputs) = self.weight.dims2()?;
+        self.check(x, outputs, inputs)?;
+        let products_of_ours = !cfg!(any(feature = "accelerate", feature = "mkl"));
+        let fits = products_of_ours && fused::fits(x, &self.weight, self.bias.as_ref());
+        Ok(fits.then_some(op::Dense(then)))
     }
 
     fn check(&self, x: &Tensor, outputs: usize, inputs: usize) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::{
 use candle_core::{Result, Shape};
 
 /// `then(x · wᵀ + bias)`. The last dimension of `x` is the second of `w`.
-pub(super) struct Dense(pub(super) Then);
+pub(in crate::nn) struct Dense(pub(super) Then);
 
 impl<'a, T: Real> Operands<'a, T> {
     /// The inputs as a matrix with a row for each vector.

@@ -88,6 +88,13 @@ impl GroupNorm {
     }
 }
 
+impl GroupNorm {
+    /// The scale of each channel.
+    pub(in crate::nn) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+}
+
 impl Module for GroupNorm {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let channels = self.weight.elem_count();

@@ -68,6 +68,13 @@ impl RmsNorm {
     }
 }
 
+impl RmsNorm {
+    /// The scale of each element.
+    pub(in crate::nn) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+}
+
 impl Module for RmsNorm {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         last_dimension("RmsNorm", x, &self.weight, None, self.eps, false)

@@ -1,6 +1,6 @@
 //! The source of the seeded initial weights, as a backend of candle's `VarBuilder`.
 use crate::{
-    weights::{init::InitScheme, Vars},
+    weights::{init::InitScheme, members::has_entries, Vars},
     Seed,
 };
 use candle_core::{bail, DType, Device, Result as CResult, Shape, Tensor, Var};
@@ -11,6 +11,10 @@ use candle_nn::{var_builder::SimpleBackend, Init, VarBuilder};
 /// A variable's value depends on the seed, the scheme, and the variable's name, shape and `Init`, and on
 /// nothing else. It is drawn in f64 and then rounded to the dtype. Of the integer types only u32 can be
 /// drawn, uniformly; it is rounded down. [`fresh`] wraps the backend in a `VarBuilder`.
+///
+/// A variable of floats with `members` among the parts of its name has one entry for each member of a network along
+/// dimension 0 (see [`nn::many`](crate::nn::many)). Each entry is drawn as a variable of its own, so that the first members
+/// of a larger network begin like those of a smaller one.
 ///
 /// A second request for a name returns the same variable; with another shape, dtype or device it is an error.
 #[derive(Clone, Debug)]
@@ -45,8 +49,22 @@ impl SimpleBackend for SeededInit {
         }
         // Schemes apply to weights; integers are the state of a layer.
         let scheme = if dtype.is_float() { &self.scheme } else { &InitScheme::AsDeclared };
-        let distribution = scheme.distribution(name, init, &shape)?;
-        let var = distribution.var(name, shape, self.seed.child(name), dtype, device)?;
+        let seed = self.seed.child(name);
+        let var = match shape.dims().split_first() {
+            Some((&count, entry)) if dtype.is_float() && has_entries(name) => {
+                let (entry, count) = (Shape::from(entry), count as u64);
+                let distribution = scheme.of_entries(name, init, &entry)?;
+                let entries = (0..count).map(|member| {
+                    distribution.var(name, entry.clone(), seed.nth("member", member), dtype, device)
+                });
+                let entries = entries.map(|entry| Ok(entry?.into_inner()));
+                of_entries(&entries.collect::<CResult<Vec<_>>>()?, &shape, dtype, device)?
+            }
+            _ => {
+                let distribution = scheme.distribution(name, init, &shape)?;
+                distribution.var(name, shape, seed, dtype, device)?
+            }
+        };
         let tensor = var.as_tensor().clone();
         vars.insert(name.into(), var);
         Ok(tensor)
@@ -61,6 +79,14 @@ impl SimpleBackend for SeededInit {
 
     fn contains_tensor(&self, name: &str) -> bool {
         self.vars.lock().contains_key(name)
+    }
+}
+
+/// A variable of these entries along dimension 0.
+fn of_entries(entries: &[Tensor], shape: &Shape, dtype: DType, device: &Device) -> CResult<Var> {
+    match entries {
+        [] => Var::zeros(shape, dtype, device),
+        _ => Var::from_tensor(&Tensor::stack(entries, 0)?.detach()),
     }
 }
 

@@ -18,6 +18,7 @@ pub use variance_scaling::{FanMode, WeightDistribution};
 
 use crate::{
     check::{non_negative, positive, require},
+    weights::members::is_bias,
     Error, Result,
 };
 use candle_core::Shape;
@@ -30,7 +31,8 @@ use serde::{Deserialize, Serialize};
 /// A scheme other than [`Self::AsDeclared`] replaces what the model's layers declare, without a change to the
 /// model. It applies to weights, the variables of rank 2 or more. Other variables, such as biases, begin at 0
 /// (with [`Self::Torch`], as declared). Constants, such as the ones and zeros of normalization layers, stay
-/// as declared, and so do integers.
+/// as declared, and so do integers. Variables with one entry for each member ([`nn::many`](crate::nn::many)) follow the
+/// scheme entry by entry; scales of members begin as declared.
 ///
 /// In the formulas `fan_in` and `fan_out` are the numbers of inputs and outputs of a unit: `i·∏k` and `o·∏k`
 /// for a weight of shape `(o, i, k…)`.
@@ -183,6 +185,15 @@ impl InitScheme {
             }
             Self::ByName { rules, other } => by_name::check(rules, other),
         }
+    }
+
+    /// The distribution of each entry of a variable that has one for each member. Entries that are neither weights nor
+    /// biases, such as the scales of BatchEnsemble, begin as declared in every scheme.
+    fn of_entries(&self, name: &str, init: Init, entry: &Shape) -> Result<Distribution> {
+        if entry.rank() < 2 && !is_bias(name) {
+            return Ok(Distribution::declared(init, entry));
+        }
+        self.distribution(name, init, entry)
     }
 
     /// The distribution of a variable that its layer declares as `init`.

@@ -1,0 +1,195 @@
+//! Networks that hold many members, made of the constructor of a plain network.
+//!
+//! The members of such a network share most of their weights, so that many of them cost little more than one network. Each
+//! method is a struct with its parameters; `convert` calls the constructor of a plain network built with
+//! [`seq`](crate::nn::seq()) and returns the network of the method, an [`EnsembleNetwork`]:
+//!
+//! ```
+//! use candle_ensemble::{nn::{linear, many::TabM, seq, Activation}, train::Trainer};
+//! use candle_nn::VarBuilder;
+//!
+//! let mlp = |vb: VarBuilder| {
+//!     Ok(seq().add(linear(8, 64, vb.pp(0))?).add(Activation::Relu).add(linear(64, 1, vb.pp(1))?))
+//! };
+//! let trainer = Trainer::new(move |vb| TabM::new(32).convert(vb, mlp));
+//! ```
+//!
+//! Linear layers and convolutions of this crate and of candle are converted. Layers without variables, functions, dropout
+//! and nested [`seq`](crate::nn::seq()) stay as they are; normalization layers and embeddings are shared unless the method
+//! says otherwise. A layer of another type that has variables is an error.
+//!
+//! # Variables
+//! What the members share has the names of the plain network, so its weights can be loaded. A variable with an entry for
+//! each member has `members` as a part of its name, such as `0.members.r`, and dimension 0 is `M`. Where the `VarBuilder`
+//! holds fewer entries than the constructor has members, the network has that many members: it is pruned by selecting rows of
+//! exactly these variables.
+//!
+//! # Methods
+//! [`EfficientEnsemble`] is any of them, and its [`registry`](EfficientEnsemble::registry) makes them from text.
+//!
+mod convert;
+mod dense;
+mod network;
+mod outline;
+mod recorded;
+mod rows;
+mod scale;
+mod separate;
+#[cfg(test)]
+mod tests;
+mod variables;
+
+pub(in crate::nn) use batch_ensemble::BatchEnsembleLayer;
+pub use network::EnsembleNetwork;
+pub(in crate::nn) use separate::SeparateLayer;
+pub use variables::ScaleInit;
+
+use crate::{
+    network::Members,
+    nn::Sequential,
+    registry::{Argument, Entry, Registry},
+    Error,
+};
+use candle_core::Result;
+use candle_nn::VarBuilder;
+use convert::{convert, Method};
+use serde::{Deserialize, Serialize};
+use std::{fmt, sync::LazyLock};
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $file:ident::$kind:ident,)+) => {
+        $(
+            mod $file;
+            pub use $file::$kind;
+        )+
+
+        /// A method by which one network holds many members, as data.
+        ///
+        /// ```
+        /// use candle_ensemble::nn::many::{EfficientEnsemble, TabM};
+        ///
+        /// let method = EfficientEnsemble::registry().parse("tab-m:16")?;
+        /// assert_eq!(method, TabM::new(16).into());
+        /// assert_eq!(method.to_string(), "tab-m:16");
+        /// assert_eq!(method.members().count, 16);
+        /// # Ok::<(), candle_ensemble::Error>(())
+        /// ```
+        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum EfficientEnsemble {
+            $(
+                $(#[$doc])*
+                $kind($kind),
+            )+
+        }
+
+        $(
+            impl From<$kind> for EfficientEnsemble {
+                fn from(method: $kind) -> Self {
+                    Self::$kind(method)
+                }
+            }
+
+            impl $kind {
+                /// The network of this method, from the constructor of a plain network. The constructor is called twice:
+                /// once to see its layers, and once with the variables that stay.
+                ///
+                /// # Errors
+                /// When a parameter is out of range, a layer cannot be converted, the constructor fails, or the
+                /// `VarBuilder` has other variables of the same names.
+                pub fn convert<'v>(
+                    &self,
+                    vb: VarBuilder<'v>,
+                    plain: impl Fn(VarBuilder<'v>) -> Result<Sequential>,
+                ) -> Result<EnsembleNetwork> {
+                    convert(self, &vb, plain)
+                }
+            }
+        )+
+
+        /// Evaluates an expression with the parameters of the method, whichever it is.
+        macro_rules! each {
+            ($of:expr, $method:ident => $expression:expr) => {
+                match $of {
+                    $(EfficientEnsemble::$kind($method) => $expression,)+
+                }
+            };
+        }
+
+        const ENTRIES: &[Entry<EfficientEnsemble>] = &[$($kind::ENTRY,)+];
+    };
+}
+
+methods! {
+    /// Shared weights, with inputs and outputs scaled by each member. See [`BatchEnsemble`].
+    batch_ensemble::BatchEnsemble,
+    /// BatchEnsemble for tables. See [`TabM`].
+    tab_m::TabM,
+    /// The first scale of TabM alone. See [`TabMMini`].
+    tab_m_mini::TabMMini,
+    /// One network with a last layer for each member. See [`Heads`].
+    heads::Heads,
+    /// Complete networks in one. See [`Independent`].
+    independent::Independent,
+}
+
+impl EfficientEnsemble {
+    /// The network of this method, from the constructor of a plain network, as by the `convert` of each method.
+    ///
+    /// # Errors
+    /// As for the method.
+    pub fn convert<'v>(
+        &self,
+        vb: VarBuilder<'v>,
+        plain: impl Fn(VarBuilder<'v>) -> Result<Sequential>,
+    ) -> Result<EnsembleNetwork> {
+        each!(self, method => method.convert(vb, plain))
+    }
+
+    /// The members, and what they train on.
+    #[must_use]
+    pub fn members(&self) -> Members {
+        each!(self, method => Method::members(method))
+    }
+
+    /// Checks that every parameter is in its range.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] that names the parameter.
+    pub fn check(&self) -> crate::Result<()> {
+        each!(self, method => Method::check(method))
+    }
+
+    /// The methods by name.
+    ///
+    /// ```
+    /// use candle_ensemble::nn::many::EfficientEnsemble;
+    ///
+    /// let e = EfficientEnsemble::registry().parse("batch-ensemble:0").unwrap_err();
+    /// assert!(e.to_string().contains("the members of BatchEnsemble must be at least 1"));
+    /// ```
+    #[must_use]
+    pub fn registry() -> &'static Registry<Self> {
+        static REGISTRY: LazyLock<Registry<EfficientEnsemble>> =
+            LazyLock::new(|| Registry::new("efficient ensemble", ENTRIES.to_vec()));
+        &REGISTRY
+    }
+}
+
+/// As in text: `tab-m:32`.
+impl fmt::Display for EfficientEnsemble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        each!(self, method => write!(f, "{method}"))
+    }
+}
+
+/// The argument for the number of members.
+const MEMBERS: Argument = Argument::new("members", "4", "The number of members");
+
+/// Checks the number of members of a method.
+fn check_members(method: &str, members: usize) -> crate::Result<()> {
+    match members {
+        0 => Err(Error::invalid(format!("the members of {method}"), "at least 1", members)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,42 @@
+//! Which rows belong to which member.
+use candle_core::{bail, Result, Shape};
+
+/// How the rows of a layer's inputs belong to the members. Those of its outputs are `(M·B, …)`, the rows of one member after
+/// those of the other.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::nn) struct Rows {
+    /// The number of members.
+    pub(in crate::nn) members: usize,
+    /// Whether the inputs are `(B, …)`, the same for all members, and not `(M·B, …)`.
+    pub(in crate::nn) shared: bool,
+}
+
+impl Rows {
+    /// How many of these rows each member has.
+    pub(super) fn of_each(self, rows: usize) -> Result<usize> {
+        match (self.shared, rows.checked_rem(self.members)) {
+            (true, _) => Ok(rows),
+            (false, Some(0)) => Ok(rows / self.members),
+            (false, _) => bail!("{rows} rows cannot be shared by {} members", self.members),
+        }
+    }
+
+    /// The shape of the outputs of a layer whose outputs have the shape of its inputs, the rows apart.
+    pub(super) fn outputs(self, x: &Shape) -> Result<Shape> {
+        let mut dims = x.dims().to_vec();
+        match dims.first_mut() {
+            Some(rows) => *rows = self.of_each(*rows)? * self.members,
+            None => bail!("expected rows"),
+        }
+        Ok(dims.into())
+    }
+
+    /// The elements of a member's inputs, of which there are `part`.
+    pub(super) fn part<T>(self, x: &[T], member: usize, part: usize) -> Result<&[T]> {
+        let start = if self.shared { 0 } else { member * part };
+        match x.get(start..start + part) {
+            Some(part) => Ok(part),
+            None => bail!("no elements of member {member}"),
+        }
+    }
+}
