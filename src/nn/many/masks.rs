@@ -17,7 +17,8 @@ const MOST_DRAWS: u64 = 100_000;
 pub(super) fn draw(features: usize, members: usize, scale: f64, seed: Seed) -> Result<Vec<u32>> {
     check(members, scale)?;
     let (kept, positions) = sizes(features, members, scale)?;
-    let draws = (0..MOST_DRAWS).map(|number| masks_of(features, members, kept, positions, seed.nth("masks", number)));
+    let draws =
+        (0..MOST_DRAWS).map(|number| masks_of(features, members, kept, positions, seed.nth("masks", number)));
     draws.flatten().next().ok_or_else(|| unreachable(features, members, scale))
 }
 

@@ -5,11 +5,11 @@ use crate::{
         many::{
             convert::{DenseLayer, Method},
             masks,
-            member_masks::{mask, Unit},
+            member_masks::{mask, of_networks, Unit},
             variables::Start,
             EfficientEnsemble, MEMBERS,
         },
-        seq, stack, Sequential,
+        seq, Sequential,
     },
     registry::{Argument, Entry},
 };
@@ -118,7 +118,12 @@ impl Method for Masksembles {
     fn dense(&self, layer: &DenseLayer<'_>) -> Result<Option<Sequential>> {
         if layer.count < 2 {
             let what = "the number of layers with weights in a network for Masksembles";
-            return Err(crate::Error::invalid(what, "at least 2, because masks stand between them", layer.count).into());
+            return Err(crate::Error::invalid(
+                what,
+                "at least 2, because masks stand between them",
+                layer.count,
+            )
+            .into());
         }
         if layer.is_first() {
             return Ok(None);
@@ -149,9 +154,6 @@ struct Masks {
 
 impl ModuleT for Masks {
     fn forward_t(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
-        match stack::members(&self.masks)? {
-            Some(networks) => mask(x, &Tensor::cat(&networks, 0)?, self.unit, self.shared),
-            None => mask(x, &self.masks, self.unit, self.shared),
-        }
+        mask(x, &of_networks(&self.masks)?, self.unit, self.shared)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
             check_members,
             convert::{At, DenseLayer, Method},
             dense::{Along, Dense},
-            member_masks::{mask, Unit},
+            member_masks::{mask, of_networks, Unit},
             network::Body,
             variables::Start,
             EfficientEnsemble,
@@ -16,7 +16,7 @@ use crate::{
         random::{keep_masks, seed_of},
         seq,
         sequential::Layer,
-        stack, AlphaDropout, DropConnect, Dropout, GaussianDropout, Sequential, SpatialDropout1d, SpatialDropout2d,
+        AlphaDropout, DropConnect, Dropout, GaussianDropout, Sequential, SpatialDropout1d, SpatialDropout2d,
     },
     registry::{Argument, Entry},
     Error,
@@ -230,11 +230,7 @@ impl ModuleT for Masks {
         if train {
             return Ok(x.clone());
         }
-        let seeds = match stack::members(&self.seeds)? {
-            Some(networks) => Tensor::cat(&networks, 0)?,
-            None => self.seeds.clone(),
-        };
-        let (seeds, count) = (seeds.to_vec2::<u32>()?, self.unit.count(x)?);
+        let (seeds, count) = (of_networks(&self.seeds)?.to_vec2::<u32>()?, self.unit.count(x)?);
         let rngs: Vec<_> = seeds.iter().map(|parts| seed_of(parts).child("mask").rng()).collect();
         let (passes, kept) = (rngs.len(), (1. / (1. - self.p)) as f32);
         let masks = keep_masks(rngs, self.p, passes * count, 0., kept)?;

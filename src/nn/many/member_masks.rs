@@ -27,19 +27,30 @@ impl Unit {
     }
 }
 
+/// A variable with an entry for each member, or those of the networks of a pass, one after the other.
+pub(super) fn of_networks(variable: &Tensor) -> Result<Tensor> {
+    match stack::members(variable)? {
+        Some(networks) => {
+            Tensor::cat(&networks.iter().map(|var| var.as_detached_tensor()).collect::<Vec<_>>(), 0)
+        }
+        None => Ok(variable.detach()),
+    }
+}
+
 /// The rows of each member times its mask, of which there is one for each member, `(M, …)`; those of the members of one network
 /// after those of the other in a pass for several networks. Masks are constants.
 pub(super) fn mask(x: &Tensor, masks: &Tensor, unit: Unit, shared: bool) -> Result<Tensor> {
-    let masks = masks.detach().to_dtype(x.dtype())?;
+    let masks = masks.to_dtype(x.dtype())?;
     let (networks, count) = (stack::parts(), unit.count(x)?);
     let rows = Rows { members: masks.dim(0)? / networks, shared };
     if masks.dims() != [networks * rows.members, count] {
         let must = format!("{} for {} members", masks.dim(1)?, rows.members);
         return Err(crate::Error::invalid("the features of a layer with masks", must, count).into());
     }
-    let dims = [&[networks * rows.members * rows.of_each(stack::rows_of_each(x.dim(0)?)?)?], &x.dims()[1..]].concat();
+    let dims = [&[networks * rows.members * rows.of_each(stack::rows_of_each(x.dim(0)?)?)?], &x.dims()[1..]]
+        .concat();
     if stack::is_passing() {
-        return of_networks(x, &masks, unit, rows)?.reshape(dims);
+        return in_a_pass(x, &masks, unit, rows)?.reshape(dims);
     }
     match unit {
         Unit::Feature(along) => scale(x, (rows, along), &masks, None, Then::Nothing),
@@ -51,7 +62,7 @@ pub(super) fn mask(x: &Tensor, masks: &Tensor, unit: Unit, shared: bool) -> Resu
 }
 
 /// The same in a pass for several networks.
-fn of_networks(x: &Tensor, masks: &Tensor, unit: Unit, rows: Rows) -> Result<Tensor> {
+fn in_a_pass(x: &Tensor, masks: &Tensor, unit: Unit, rows: Rows) -> Result<Tensor> {
     let (networks, count) = (stack::parts(), masks.dim(1)?);
     let own = if rows.shared { 1 } else { rows.members };
     let inner = match unit {

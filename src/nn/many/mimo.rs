@@ -110,23 +110,20 @@ impl Mimo {
 }
 
 impl Method for Mimo {
-    const ENTRY: Entry<EfficientEnsemble> = Entry::new(
-        "mimo",
-        "Mimo",
-        "One network with an input and an output for each member",
-        |arguments| {
-            let mimo = Self::new(arguments.get("members")?).batch_repetition(arguments.get("batch-repetition")?);
+    const ENTRY: Entry<EfficientEnsemble> =
+        Entry::new("mimo", "Mimo", "One network with an input and an output for each member", |arguments| {
+            let mimo =
+                Self::new(arguments.get("members")?).batch_repetition(arguments.get("batch-repetition")?);
             let mimo = mimo.input_repetition(arguments.get("input-repetition")?);
             mimo.check()?;
             Ok(mimo.into())
-        },
-    )
-    .with_arguments(&[
-        MEMBERS,
-        Argument::new("batch-repetition", "1", "How often each row of a batch occurs for each member"),
-        Argument::new("input-repetition", "0", "The share of the rows that are the same for all members"),
-    ])
-    .with_source("Havasi et al. 2021, arXiv:2010.06610");
+        })
+        .with_arguments(&[
+            MEMBERS,
+            Argument::new("batch-repetition", "1", "How often each row of a batch occurs for each member"),
+            Argument::new("input-repetition", "0", "The share of the rows that are the same for all members"),
+        ])
+        .with_source("Havasi et al. 2021, arXiv:2010.06610");
 
     fn check(&self) -> crate::Result<()> {
         check_members("Mimo", self.members)?;
@@ -138,7 +135,8 @@ impl Method for Mimo {
     }
 
     fn members(&self) -> Members {
-        let batches = MemberBatches::Own { repetitions: self.batch_repetition, shared: self.input_repetition };
+        let batches =
+            MemberBatches::Own { repetitions: self.batch_repetition, shared: self.input_repetition };
         Members { count: self.members, batches }
     }
 
@@ -189,7 +187,8 @@ impl ModuleT for Join {
         }
         let (parts, rows) = (stack::parts(), stack::rows_of_each(x.dim(0)?)?);
         if !rows.is_multiple_of(self.members) {
-            let must = format!("a multiple of {}, the rows of one member after those of the other", self.members);
+            let must =
+                format!("a multiple of {}, the rows of one member after those of the other", self.members);
             return Err(Error::invalid("the number of rows of a training batch of Mimo", must, rows).into());
         }
         let rows = rows / self.members;

@@ -29,12 +29,15 @@
 //!
 mod convert;
 mod dense;
+mod masks;
+mod member_masks;
 mod network;
 mod outline;
 mod recorded;
 mod rows;
 mod scale;
 mod separate;
+mod separate_norm;
 #[cfg(test)]
 mod tests;
 mod variables;
@@ -131,6 +134,14 @@ methods! {
     heads::Heads,
     /// Complete networks in one. See [`Independent`].
     independent::Independent,
+    /// Narrow networks side by side, in groups. See [`Packed`].
+    packed::Packed,
+    /// One network with an input and an output for each member. See [`Mimo`].
+    mimo::Mimo,
+    /// One network in which fixed masks choose the features of each member. See [`Masksembles`].
+    masksembles::Masksembles,
+    /// One network whose dropout stays on, with a mask for each member. See [`McDropout`].
+    mc_dropout::McDropout,
 }
 
 impl EfficientEnsemble {

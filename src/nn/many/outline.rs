@@ -116,7 +116,7 @@ fn parent(name: &str) -> &str {
 /// What the variables of a layer have in common, from the name of one of them.
 fn prefix(name: &str) -> &str {
     match name.rsplit_once('.') {
-        Some((parent, "weight" | "running_mean" | "gamma")) => parent,
+        Some((parent, "weight" | "running_mean" | "gamma" | "seed")) => parent,
         None if name == "weight" => "",
         _ => name,
     }
@@ -157,6 +157,9 @@ fn a_variable_of(layer: &dyn Any) -> Option<Tensor> {
         GroupNorm => weight,
         RmsNorm => weight,
         Embedding => embeddings,
+        Dropout => seed,
+        SpatialDropout1d => seed,
+        SpatialDropout2d => seed,
         candle_nn::BatchNorm => running_mean,
         candle_nn::LayerNorm => weight,
         candle_nn::RmsNorm => weight,

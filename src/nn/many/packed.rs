@@ -149,23 +149,23 @@ fn scaled(features: usize, plain: usize, own: usize) -> Result<usize> {
 }
 
 impl Method for Packed {
-    const ENTRY: Entry<EfficientEnsemble> = Entry::new(
-        "packed",
-        "Packed",
-        "Narrow networks side by side, in groups",
-        |arguments| {
+    const ENTRY: Entry<EfficientEnsemble> =
+        Entry::new("packed", "Packed", "Narrow networks side by side, in groups", |arguments| {
             let packed = Self::new(arguments.get("members")?);
             let packed = packed.alpha(arguments.get("alpha")?).gamma(arguments.get("gamma")?);
             packed.check()?;
             Ok(packed.into())
-        },
-    )
-    .with_arguments(&[
-        MEMBERS,
-        Argument::new("alpha", "2", "The width of all members together, as a multiple of the plain width"),
-        Argument::new("gamma", "1", "The number of groups in the hidden layers of a member"),
-    ])
-    .with_source("Laurent et al. 2023, arXiv:2210.09184");
+        })
+        .with_arguments(&[
+            MEMBERS,
+            Argument::new(
+                "alpha",
+                "2",
+                "The width of all members together, as a multiple of the plain width",
+            ),
+            Argument::new("gamma", "1", "The number of groups in the hidden layers of a member"),
+        ])
+        .with_source("Laurent et al. 2023, arXiv:2210.09184");
 
     fn check(&self) -> crate::Result<()> {
         check_members("Packed", self.members)?;
@@ -188,7 +188,9 @@ impl Method for Packed {
         for (what, features) in [("inputs", inputs), ("outputs", outputs)] {
             if !features.is_multiple_of(groups) {
                 let what = format!("the {what} of layer {} for a member of Packed", layer.at.position);
-                return Err(Error::invalid(what, format!("a multiple of its {groups} groups"), features).into());
+                return Err(
+                    Error::invalid(what, format!("a multiple of its {groups} groups"), features).into()
+                );
             }
         }
         let kernel = plain.weight().dims().get(2..).unwrap_or_default();

@@ -25,6 +25,11 @@ impl Asked {
         ask(root, self.shape.clone(), &self.name, self.init, self.dtype, &self.device)
     }
 
+    /// The variable of this name with another shape and another beginning.
+    pub(super) fn get_as(&self, root: &VarBuilder<'_>, shape: Shape, init: Init) -> Result<Tensor> {
+        ask(root, shape, &self.name, init, self.dtype, &self.device)
+    }
+
     pub(super) fn init(&self) -> Init {
         self.init
     }

@@ -43,8 +43,12 @@ pub(super) fn separate_norm(
     let of_candle = layer.is::<candle_nn::BatchNorm>() || layer.is::<candle_nn::LayerNorm>();
     match of_candle || layer.is::<candle_nn::RmsNorm>() {
         true => {
-            let what = format!("layer {} of a network whose members have normalization layers of their own", at.position);
-            let must = "a normalization layer of this crate (nn::batch_norm, layer_norm, group_norm or rms_norm)";
+            let what = format!(
+                "layer {} of a network whose members have normalization layers of their own",
+                at.position
+            );
+            let must =
+                "a normalization layer of this crate (nn::batch_norm, layer_norm, group_norm or rms_norm)";
             Err(Error::invalid(what, must, "one of candle's").into())
         }
         false => Ok(None),

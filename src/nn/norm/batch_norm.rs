@@ -260,7 +260,8 @@ impl BatchNorm {
         affine: Option<(Tensor, Tensor)>,
         frozen: bool,
     ) -> Result<Self> {
-        let affine = affine.map(|(weight, bias)| Ok::<_, candle_core::Error>((weight.flatten_all()?, bias.flatten_all()?)));
+        let affine = affine
+            .map(|(weight, bias)| Ok::<_, candle_core::Error>((weight.flatten_all()?, bias.flatten_all()?)));
         let (running_mean, running_var) = (Var::from_tensor(&mean)?, Var::from_tensor(&var)?);
         Ok(Self { config, affine: affine.transpose()?, running_mean, running_var, frozen })
     }

@@ -69,6 +69,11 @@ impl RmsNorm {
 }
 
 impl RmsNorm {
+    /// The same normalization of a last dimension of this size, with constants for weights.
+    pub(in crate::nn) fn without_weights(&self, size: usize) -> Result<Self> {
+        Ok(Self { weight: Tensor::ones(size, self.weight.dtype(), self.weight.device())?, eps: self.eps })
+    }
+
     /// The scale of each element.
     pub(in crate::nn) fn weight(&self) -> &Tensor {
         &self.weight

@@ -80,6 +80,11 @@ impl Dropout {
         Ok(Self { p, draws: Draws::new(&vb)? })
     }
 
+    /// The variable `seed`.
+    pub(in crate::nn) fn seed(&self) -> &Tensor {
+        &self.draws.seed
+    }
+
     /// The probability with which elements are dropped.
     pub(in crate::nn) fn probability(&self) -> f64 {
         self.p

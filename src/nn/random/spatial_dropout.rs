@@ -27,6 +27,11 @@ macro_rules! spatial_dropout {
                 Ok(Self { p, draws: Draws::new(&vb)? })
             }
 
+            /// The variable `seed`.
+            pub(in crate::nn) fn seed(&self) -> &Tensor {
+                &self.draws.seed
+            }
+
             /// The probability with which channels are dropped.
             pub(in crate::nn) fn probability(&self) -> f64 {
                 self.p
