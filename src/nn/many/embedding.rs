@@ -19,13 +19,13 @@ pub(super) struct SeparateEmbedding {
 
 impl SeparateEmbedding {
     /// What stands for a layer, if it is an embedding of ours or of candle's.
-    pub(super) fn of(layer: &dyn Any, at: &At<'_>, shared: bool) -> Result<Option<Self>> {
+    pub(super) fn of(layer: &dyn Any, at: &At<'_>) -> Result<Option<Self>> {
         let ours = layer.downcast_ref::<Embedding>().map(Embedding::embeddings);
         let theirs = || layer.downcast_ref::<candle_nn::Embedding>().map(candle_nn::Embedding::embeddings);
         let Some(table) = ours.or_else(theirs) else { return Ok(None) };
         let start = Start::Each(at.init_of(table).unwrap_or(Init::Randn { mean: 0., stdev: 1. }));
         let tables = at.variable("weight", table.dims(), start, table.dtype())?;
-        Ok(Some(Self { rows: Rows { members: at.members(), shared }, tables }))
+        Ok(Some(Self { rows: Rows { members: at.members(), shared: at.is_first }, tables }))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
             convert::{At, DenseLayer, Method},
             embedding::SeparateEmbedding,
             heads::separate,
-            norm::{Norm, SeparateNorm},
+            norm::separate_norm,
             EfficientEnsemble, MEMBERS,
         },
         seq, Sequential,
@@ -88,10 +88,10 @@ impl Method for Independent {
     }
 
     fn other(&self, layer: &dyn Any, at: &At<'_>) -> Result<Option<Sequential>> {
-        if let Some(norm) = Norm::of(layer) {
-            return Ok(Some(seq().add(SeparateNorm::new(norm, at, at.is_first)?)));
+        match separate_norm(layer, at, Ok)? {
+            Some(norm) => Ok(Some(norm)),
+            None => Ok(SeparateEmbedding::of(layer, at)?.map(|layer| seq().add(layer))),
         }
-        Ok(SeparateEmbedding::of(layer, at, at.is_first)?.map(|layer| seq().add(layer)))
     }
 }
 

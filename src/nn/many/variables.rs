@@ -1,5 +1,6 @@
 //! Variables with one entry for each member.
 use crate::{
+    nn::{many::masks, random::seed_of},
     registry::{Argument, ArgumentValue},
     weights::members::{has_entries, MEMBERS},
     Error,
@@ -121,6 +122,8 @@ pub(super) enum Start {
     Alike(Init),
     /// Each number is 1 with this probability, and −1 otherwise.
     Signs(f64),
+    /// Integers: the masks of [`Masksembles`](crate::nn::many::Masksembles) with this scale.
+    Masks { scale: f64 },
 }
 
 impl From<ScaleInit> for Start {
@@ -176,6 +179,7 @@ impl<'a> Variables<'a> {
         let declared = match start {
             Start::Each(init) | Start::Alike(init) => of_entry(init, entry),
             Start::Signs(_) => Init::Uniform { lo: -1., up: 1. },
+            Start::Masks { .. } => Init::Uniform { lo: 0., up: u32::MAX.into() },
         };
         let made = vb.get_with_hints_dtype(dims, name, declared, dtype)?;
         self.found.set(Some(count));
@@ -236,6 +240,12 @@ fn begin(var: &Var, start: Start) -> Result<()> {
             // Uniform from −1 to 1, which is below 2p − 1 with probability p.
             let positive = drawn.lt(2. * probability - 1.)?.to_dtype(var.dtype())?;
             var.set(&positive.affine(2., -1.)?)
+        }
+        Start::Masks { scale } => {
+            let (members, features) = drawn.dims2()?;
+            let seed = seed_of(&drawn.flatten_all()?.to_vec1::<u32>()?);
+            let masks = masks::draw(features, members, scale, seed)?;
+            var.set(&Tensor::from_vec(masks, var.shape(), var.device())?)
         }
     }
 }

@@ -48,6 +48,15 @@ impl RowNorm {
         Some(Self { size, is_last: false, has_bias: true, dtype, groups, eps, center: true })
     }
 
+    /// The same for another number of features or channels.
+    pub(in crate::nn) fn with_size(self, size: usize) -> crate::Result<Self> {
+        if !size.is_multiple_of(self.groups) {
+            let must = format!("a divisor of the number of channels of a member, {size}");
+            return Err(Error::invalid("the number of groups of GroupNorm", must, self.groups));
+        }
+        Ok(Self { size, ..self })
+    }
+
     /// The rows with mean 0 and variance 1, or with mean square 1.
     pub(in crate::nn) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let Self { size, eps, center, .. } = *self;
