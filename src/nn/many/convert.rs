@@ -77,10 +77,13 @@ pub(super) struct At<'a> {
     pub(super) prefix: &'a str,
     /// The root of the names.
     pub(super) root: &'a VarBuilder<'a>,
+    /// Whether it is the first layer of floats with variables.
+    pub(super) is_first: bool,
     variables: &'a Variables<'a>,
+    recorded: &'a Recorded,
 }
 
-impl At<'_> {
+impl<'a> At<'a> {
     /// The number of members.
     pub(super) fn members(&self) -> usize {
         self.variables.count()
@@ -102,17 +105,22 @@ impl At<'_> {
         self.variables.get(self.prefix, name, entry, start.into(), dtype)
     }
 
-    /// The variables of the layer itself.
-    pub(super) fn own(&self) -> VarBuilder<'_> {
+    /// The source of the layer's variables.
+    pub(super) fn vb(&self) -> VarBuilder<'a> {
         match self.prefix {
             "" => self.root.clone(),
             prefix => self.root.pp(prefix),
         }
     }
 
+    /// How the plain layer declares the variable behind one of its tensors.
+    pub(super) fn init_of(&self, tensor: &Tensor) -> Option<Init> {
+        self.recorded.behind(tensor).map(Asked::init)
+    }
+
     /// Whether the variable `<layer>.members.<name>` is frozen in the network that is built.
     pub(super) fn is_frozen(&self, name: &str) -> bool {
-        is_frozen(&self.own().pp(MEMBERS), name)
+        is_frozen(&self.vb().pp(MEMBERS), name)
     }
 }
 
@@ -183,7 +191,7 @@ impl DenseLayer<'_> {
         asked.get_as(self.at.root, dims.into(), init)
     }
 
-    /// The variable `<layer>.members.<name>` with an entry of these dimensions for each member.
+    /// [`At::variable`] of the type of the weights.
     pub(super) fn variable(&self, name: &str, entry: &[usize], start: impl Into<Start>) -> Result<Tensor> {
         self.at.variable(name, entry, start, self.dense.weight().dtype())
     }
@@ -269,7 +277,9 @@ impl<M: Method> Making<'_, M> {
         let of_dense = |places: &[super::outline::Place]| places.iter().filter(|p| p.dense.is_some()).count();
         let (index, count) = (of_dense(&self.outline.0[..number]), of_dense(&self.outline.0));
         let (earlier, position) = (&self.layers[..number], place.position.as_str());
-        let at = At { position, earlier, count, prefix, root: self.root, variables: self.variables };
+        let is_first = self.outline.0[..number].iter().all(|place| !place.has_floats);
+        let (root, variables, recorded) = (self.root, self.variables, self.recorded);
+        let at = At { position, earlier, count, is_first, prefix, root, variables, recorded };
         let Some(dense) = &place.dense else {
             if let Some(replaced) = self.method.other(layer.as_any(), &at)? {
                 return Ok(Made::Replaced(replaced));

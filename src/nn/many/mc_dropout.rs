@@ -177,7 +177,7 @@ impl Method for McDropout {
         let since = layer.at.earlier.iter().rev().take_while(|layer| Dense::of(layer.as_any()).is_none());
         let dropped = since.into_iter().any(|layer| is_dropout(layer.as_any()));
         let Some(p) = self.p.filter(|_| !dropped && !layer.is_first()) else { return Ok(None) };
-        let own = Dropout::new(p, layer.at.own().pp("dropout"))?;
+        let own = Dropout::new(p, layer.at.vb().pp("dropout"))?;
         let masks = self.masks(&layer.at, p, Unit::Element)?;
         Ok(Some(layer.plain()?.add_to(seq().add(own).add(masks))))
     }

@@ -27,6 +27,8 @@ pub(super) struct Place {
     pub(super) prefix: String,
     /// The names of its variables.
     pub(super) names: BTreeSet<String>,
+    /// Whether one of them is of floats, and not the state of dropout.
+    pub(super) has_floats: bool,
 }
 
 /// All layers, in the order of the forward pass.
@@ -69,9 +71,11 @@ impl Outline {
                 recorded.in_order().map(|asked| &asked.name).filter(|of| own(of)).cloned().collect();
             let bias = dense.as_ref().and_then(|dense| recorded.behind(dense.bias()?));
             names.extend(bias.map(|bias| bias.name.clone()));
+            let is_float = |name: &String| recorded.named(name).is_some_and(|asked| asked.dtype().is_float());
+            let has_floats = names.iter().any(is_float);
             let is_known = !names.is_empty() || is_stateless(layer.as_any());
             let unknown = if is_known { None } else { Some(layer.type_name()) };
-            self.0.push(Place { position, unknown, dense, prefix, names });
+            self.0.push(Place { position, unknown, dense, prefix, names, has_floats });
         }
     }
 

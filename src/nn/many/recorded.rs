@@ -79,6 +79,11 @@ impl Recorded {
         self.by_name.get(self.by_id.get(&tensor.id())?)
     }
 
+    /// The variable of this name.
+    pub(super) fn named(&self, name: &str) -> Option<&Asked> {
+        self.by_name.get(name)
+    }
+
     /// All variables, in the order in which the constructor asked for them.
     pub(super) fn in_order(&self) -> impl Iterator<Item = &Asked> {
         self.order.iter().filter_map(|name| self.by_name.get(name))

@@ -1,13 +1,14 @@
 //! Variables with one entry for each member.
 use crate::{
     nn::{many::masks, random::seed_of},
+    registry::{Argument, ArgumentValue},
     weights::members::{has_entries, MEMBERS},
     Error,
 };
 use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::{init::NormalOrUniform, Init, VarBuilder};
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
+use std::{cell::Cell, fmt};
 
 /// How the scales of members begin.
 ///
@@ -36,6 +37,59 @@ pub enum ScaleInit {
     },
     /// All scales are 1.
     Ones,
+}
+
+/// As in text: `random-signs:0.5`, `normal:1:0.5`, `ones`.
+impl fmt::Display for ScaleInit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RandomSigns { probability } => write!(f, "random-signs:{probability}"),
+            Self::Normal { mean, deviation } => write!(f, "normal:{mean}:{deviation}"),
+            Self::Ones => f.write_str("ones"),
+        }
+    }
+}
+
+impl ArgumentValue for ScaleInit {
+    fn must_be() -> String {
+        "random-signs, random-signs:probability, normal:mean:deviation or ones".into()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split(':').map(str::trim).collect();
+        Some(match *parts {
+            ["random-signs"] => Self::default(),
+            ["random-signs", p] => Self::RandomSigns { probability: p.parse().ok()? },
+            ["normal", mean, deviation] => {
+                Self::Normal { mean: mean.parse().ok()?, deviation: deviation.parse().ok()? }
+            }
+            ["ones"] => Self::Ones,
+            _ => return None,
+        })
+    }
+}
+
+/// 1 and −1 with the same probability.
+impl Default for ScaleInit {
+    fn default() -> Self {
+        Self::RandomSigns { probability: 0.5 }
+    }
+}
+
+/// The argument for how scales begin.
+pub(super) const INIT: Argument = Argument::new(
+    "init",
+    "random-signs",
+    "How scales begin: random-signs:probability, normal:mean:deviation or ones",
+)
+.nested();
+
+/// The argument behind the others of a text; empty for the default.
+pub(super) fn init_text(init: ScaleInit) -> String {
+    match init == ScaleInit::default() {
+        true => String::new(),
+        false => format!(":init={init}"),
+    }
 }
 
 impl ScaleInit {

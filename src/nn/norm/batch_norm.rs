@@ -253,17 +253,17 @@ impl BatchNorm {
         Ok(Self { config, affine, running_mean, running_var, frozen })
     }
 
-    /// A layer whose channels are those of several members, one after the other: each variable has an entry for each member.
-    pub(in crate::nn) fn of_members(
+    /// A layer with these variables, each with one element for each channel, in any shape. It is `frozen` if it normalizes
+    /// by its running statistics in training too.
+    pub(in crate::nn) fn of_variables(
         config: BatchNormConfig,
-        [mean, var]: [Tensor; 2],
         affine: Option<(Tensor, Tensor)>,
+        [mean, var]: [&Tensor; 2],
         frozen: bool,
     ) -> Result<Self> {
-        let affine = affine
-            .map(|(weight, bias)| Ok::<_, candle_core::Error>((weight.flatten_all()?, bias.flatten_all()?)));
-        let (running_mean, running_var) = (Var::from_tensor(&mean)?, Var::from_tensor(&var)?);
-        Ok(Self { config, affine: affine.transpose()?, running_mean, running_var, frozen })
+        config.check()?;
+        let (running_mean, running_var) = (Var::from_tensor(mean)?, Var::from_tensor(var)?);
+        Ok(Self { config, affine, running_mean, running_var, frozen })
     }
 
     /// The parameters.
@@ -359,7 +359,7 @@ impl BatchNorm {
 }
 
 fn numbers(var: &Var) -> Result<Vec<f64>> {
-    var.as_detached_tensor().flatten_all()?.to_dtype(DType::F64)?.to_vec1()
+    var.as_detached_tensor().to_dtype(DType::F64)?.flatten_all()?.to_vec1()
 }
 
 impl ModuleT for BatchNorm {

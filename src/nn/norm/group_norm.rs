@@ -86,23 +86,15 @@ impl GroupNorm {
         let bias = vb.get_with_hints(channels, "bias", Init::Const(0.))?;
         Ok(Self { weight, bias, groups, eps })
     }
-}
-
-impl GroupNorm {
-    /// The same normalization of this many channels, with constants for weights.
-    pub(in crate::nn) fn without_weights(&self, channels: usize) -> Result<Self> {
-        if !channels.is_multiple_of(self.groups) {
-            let must = format!("a divisor of the number of channels of a member, {channels}");
-            return Err(Error::invalid("the number of groups of GroupNorm", must, self.groups).into());
-        }
-        let constant =
-            |value: f64| Tensor::full(value, channels, self.weight.device())?.to_dtype(self.weight.dtype());
-        Ok(Self { weight: constant(1.)?, bias: constant(0.)?, groups: self.groups, eps: self.eps })
-    }
 
     /// The scale of each channel.
     pub(in crate::nn) fn weight(&self) -> &Tensor {
         &self.weight
+    }
+
+    /// The number of groups, and what is added to the variance.
+    pub(in crate::nn) fn parameters(&self) -> (usize, f64) {
+        (self.groups, self.eps)
     }
 }
 

@@ -118,12 +118,6 @@ impl LayerNorm {
         layer_norm_no_bias(size, eps, vb)
     }
 
-    /// The same normalization of a last dimension of this size, with constants for weights.
-    pub(in crate::nn) fn without_weights(&self, size: usize) -> Result<Self> {
-        let weight = Tensor::ones(size, self.weight.dtype(), self.weight.device())?;
-        Ok(Self { weight, bias: None, eps: self.eps, center: self.center })
-    }
-
     /// The scale of each element, `(size,)`.
     #[must_use]
     pub fn weight(&self) -> &Tensor {
@@ -140,6 +134,12 @@ impl LayerNorm {
     #[must_use]
     pub fn eps(&self) -> f64 {
         self.eps
+    }
+
+    /// Whether the mean is removed.
+    #[must_use]
+    pub fn remove_mean(&self) -> bool {
+        self.center
     }
 }
 

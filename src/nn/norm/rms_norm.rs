@@ -66,17 +66,15 @@ impl RmsNorm {
         positive("the eps of RmsNorm", eps)?;
         Ok(Self { weight: vb.get_with_hints(size, "weight", Init::Const(1.))?, eps })
     }
-}
-
-impl RmsNorm {
-    /// The same normalization of a last dimension of this size, with constants for weights.
-    pub(in crate::nn) fn without_weights(&self, size: usize) -> Result<Self> {
-        Ok(Self { weight: Tensor::ones(size, self.weight.dtype(), self.weight.device())?, eps: self.eps })
-    }
 
     /// The scale of each element.
     pub(in crate::nn) fn weight(&self) -> &Tensor {
         &self.weight
+    }
+
+    /// What is added to the mean square.
+    pub(in crate::nn) fn eps(&self) -> f64 {
+        self.eps
     }
 }
 
