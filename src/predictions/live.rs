@@ -5,10 +5,12 @@ use crate::{
     network::{dtype::name_inputs, output::ln, positions::Layout, Network, Output, Scale},
     plan::Settings,
     predictions::{
+        joined,
         passes::{concat, Pass, Passes},
         workers::{self, Workers},
         Predictions,
     },
+    sequence::RoundRecord,
     store::{member::predicting, Member, Record},
     train::{in_batches, Learner, SharedBuild},
     weights::{number_of_parameters, strict},
@@ -26,12 +28,14 @@ const BATCH_ROWS: usize = 1024;
 pub(crate) struct LiveMember<N> {
     network: N,
     /// The type of the variables.
-    dtype: DType,
+    pub(super) dtype: DType,
     features: Option<Vec<u32>>,
     scaling: FittedScalings,
-    output: Output,
+    pub(super) output: Output,
     /// The number of parameters.
-    parameters: usize,
+    pub(crate) parameters: usize,
+    /// Its place in a sequence of networks that predict together.
+    pub(super) round: Option<RoundRecord>,
 }
 
 impl<N: Network> LiveMember<N> {
@@ -39,6 +43,11 @@ impl<N: Network> LiveMember<N> {
     /// gets those columns of the inputs that the member was trained on, scaled as they were.
     pub(crate) fn run(&self, inputs: &Inputs) -> CandleResult<Tensor> {
         self.scaling.unscale_outputs(&self.output.values(&self.raw(inputs)?)?)
+    }
+
+    /// Whether it predicts together with the others of a sequence.
+    pub(super) fn is_in_sequence(&self) -> bool {
+        self.round.is_some()
     }
 
     /// The output of the network as it is.
@@ -117,6 +126,7 @@ impl<'a, N: Network> Constructor<'a, N> {
                     scaling,
                     output: self.output,
                     parameters: number_of_parameters(&member.weights),
+                    round: member.record.round.clone(),
                 })
             }
             names => Err(Error::Foreign {
@@ -189,7 +199,7 @@ impl<N: Network> LiveSlots<N> {
     /// The number of classes, if every slot is one network on the CPU with one logit for each class, of f32 or
     /// a shorter type. Then the mean of their softmaxes can be computed in one pass.
     pub(crate) fn classes_of_plain_logits(&self) -> Option<usize> {
-        let one_member_each = self.slots.iter().all(|slot| slot.len() == 1);
+        let one_member_each = self.slots.iter().all(|slot| matches!(&**slot, [one] if one.round.is_none()));
         let f32_logits = self.output == Output::Logits && self.dtype != DType::F64;
         match (self.task, &self.device) {
             // A network for two classes may have a single logit.
@@ -246,6 +256,9 @@ impl<N: Network> LiveSlots<N> {
         scale: Scale,
         predicted: &mut impl FnMut(&Tensor, Scale) -> CandleResult<Tensor>,
     ) -> CandleResult<Tensor> {
+        if slot.iter().any(|member| member.round.is_some()) {
+            return joined::predict_slot(slot, inputs, self.task, scale);
+        }
         let mut predict = |member: &LiveMember<N>, scale| predicted(&member.run(inputs)?, scale);
         if let [member] = slot {
             return predict(member, scale);
@@ -258,25 +271,42 @@ impl<N: Network> LiveSlots<N> {
         }
     }
 
-    /// The predictions of all members, whatever their slots, `(M, B, C)`, in the order of the slots.
+    /// The predictions of all members, whatever their slots, `(M, B, C)`, in the order of the slots. A sequence of members
+    /// counts as one.
     pub(crate) fn predict_members(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        let predict = |member: &LiveMember<N>| {
-            self.output.prediction_at(&member.run(inputs)?, (self.task, self.positions), Scale::Probability)
+        let predict = |predictor: Vec<&LiveMember<N>>| match &*predictor {
+            [one] if one.round.is_none() => {
+                let kind = (self.task, self.positions);
+                self.output.prediction_at(&one.run(inputs)?, kind, Scale::Probability)
+            }
+            together => joined::predict(together, inputs, self.task),
         };
-        let members = self.slots.iter().flatten().map(predict);
+        let members = self.slots.iter().flat_map(|slot| joined::predictors(slot)).map(predict);
         Tensor::stack(&members.collect::<CandleResult<Vec<_>>>()?, 0)
     }
 
     /// The outputs of the networks, one after the other.
     pub(crate) fn outputs(&self, inputs: &Inputs) -> CandleResult<Vec<Tensor>> {
+        self.check_alone("the output of a network")?;
         self.slots.iter().flatten().map(|member| Ok(member.run(inputs)?.detach())).collect()
     }
 
     /// The parameters of the distributions that the networks predict, `(M, B, W)` for M networks, one after the other.
     fn parameters(&self, inputs: &Inputs) -> CandleResult<Tensor> {
+        self.check_alone("the distribution that a network predicts")?;
         let members = self.slots.iter().flatten();
         let each = members.map(|member| member.parameters(inputs, self.task));
         Tensor::stack(&each.collect::<CandleResult<Vec<_>>>()?, 0)
+    }
+
+    /// Refuses networks that predict together.
+    fn check_alone(&self, what: &str) -> CandleResult<()> {
+        match self.slots.iter().flatten().all(|member| member.round.is_none()) {
+            true => Ok(()),
+            false => candle_core::bail!(
+                "{what} must be that of a network that predicts by itself, but is that of a member of a sequence"
+            ),
+        }
     }
 
     /// The weight of each network, where slots have these weights and the networks of a slot count the same.

@@ -3,10 +3,11 @@ use crate::{
     data::Dataset,
     network::Scale,
     predictions::{
+        joined,
         live::{Constructor, LiveMember},
         passes::{concat, Passes, Source},
     },
-    store::Member,
+    store::{member::predicting_with, Member},
     threads::{self, in_order},
     train::Learner,
     weights::number_of_parameters,
@@ -16,7 +17,10 @@ use candle_core::{Device, Tensor};
 
 /// The members of a learner and the data whose rows they predict.
 pub(crate) struct Unseen<'a, L> {
+    /// The members whose predictions are asked for; of members that predict together the first.
     pub(crate) members: Vec<&'a Member>,
+    /// All members.
+    pub(crate) all: &'a [Member],
     pub(crate) learner: &'a L,
     pub(crate) data: &'a dyn Dataset,
     /// Whether no member has seen any row of the data, whatever its record says of other data.
@@ -37,10 +41,10 @@ struct Job {
     last: bool,
 }
 
-/// The network of the member that a thread works on, and the rows that it predicts.
+/// The network of the member that a thread works on, or those that predict together, and the rows that they predict.
 struct Current<N> {
     position: usize,
-    live: LiveMember<N>,
+    live: Vec<LiveMember<N>>,
     rows: Rows,
 }
 
@@ -147,7 +151,13 @@ impl<L: Learner> Unseen<'_, L> {
         let (kind, output) = ((self.data.task(), self.data.positions()), self.learner.output());
         let passes = Passes::new(Source::Rows(self.data, &current.rows), self.pass_rows, self.device);
         let (pass, predicted) = passes.one(job.pass, |inputs| {
-            Ok(output.prediction_at(&current.live.run(inputs)?, kind, Scale::Probability)?.detach())
+            let predicted = match &*current.live {
+                [one] if !one.is_in_sequence() => {
+                    output.prediction_at(&one.run(inputs)?, kind, Scale::Probability)?
+                }
+                together => joined::predict(&together.iter().collect::<Vec<_>>(), inputs, kind.0)?,
+            };
+            Ok(predicted.detach())
         })?;
         let count = pass.inputs.rows();
         passes.check_predicted(&predicted, 0, (pass.start, predicted.dim(0)? / count.max(1)))?;
@@ -159,7 +169,9 @@ impl<L: Learner> Unseen<'_, L> {
         let member = self.members.get(position);
         let must = || format!("below {}, the number of members", self.members.len());
         let member = member.ok_or_else(|| Error::invalid("a member's position", must(), position))?;
-        let live = Constructor::of(self.learner).build(member, self.device)?;
+        let constructor = Constructor::of(self.learner);
+        let together = predicting_with(self.all, member).into_iter();
+        let live = together.map(|member| constructor.build(member, self.device)).collect::<Result<_>>()?;
         Ok(Current { position, live, rows: self.rows_of(member) })
     }
 }

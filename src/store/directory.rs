@@ -220,6 +220,7 @@ mod tests {
             scaling: Default::default(),
             seen: vec![0].into(),
             seen_unknown: false,
+            round: None,
             curve: vec![],
             key: key.into(),
         };

@@ -76,6 +76,7 @@ mod tests {
             scaling: Default::default(),
             seen: vec![1, 5, 9].into(),
             seen_unknown: false,
+            round: None,
             curve,
             key: "k".into(),
         };

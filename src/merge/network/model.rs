@@ -404,6 +404,7 @@ mod tests {
             scaling: Default::default(),
             seen: Default::default(),
             seen_unknown: false,
+            round: None,
             curve: vec![],
             key: String::new(),
         };
