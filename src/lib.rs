@@ -113,6 +113,7 @@ pub mod nn;
 // Floor 4: which run does what.
 pub mod plan;
 pub mod resample;
+pub mod sequence;
 // Floor 5: what is kept, what is told.
 pub mod observe;
 pub mod store;

@@ -20,7 +20,7 @@ use crate::{
     ensemble::{Ensemble, Origin},
     predictions::live::LiveSlots,
     prune::Prune,
-    store::member::{is_seen_unknown, predicting},
+    store::member::{is_seen_unknown, predicting, with_own_slots},
     train::Learner,
     weights::{number_of_parameters, Weights},
     Error, HeldOut, Member, Result, Rows, Seed,
@@ -290,6 +290,43 @@ impl<'a, L: Learner> Pool<'a, L> {
         pool.held_out = selected(&self.held_out);
         pool.held_out_with_inputs = selected(&self.held_out_with_inputs);
         Ok(pool)
+    }
+
+    /// A pool in which each member of a sequence is a predictor of its own, with a slot of its own, so that weights can be
+    /// learned for the members of [`AdaBoost`](crate::strategy::AdaBoost), or members left out.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// use candle_ensemble::{combine::*, data::TensorDataset, strategy::AdaBoost, train::Trainer, Session};
+    ///
+    /// # let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((40, 2))?;
+    /// # let y = Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?;
+    /// # let data = TensorDataset::classification(x.clone(), &y)?;
+    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(20);
+    /// let pool = Session::new(&trainer, &data).reserve(0.3).fit(&AdaBoost::new(3), 42)?;
+    /// let apart = pool.apart()?;
+    /// assert_eq!((pool.slots(), apart.slots()), (1, pool.members().len()));
+    /// let ensemble = apart.combine(&SimplexSquares::new())?; // other weights than those of AdaBoost
+    /// # Ok::<(), candle_ensemble::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the outputs of members are only added up, as those of
+    /// [`GradientBoosting`](crate::strategy::GradientBoosting) are.
+    pub fn apart(&self) -> Result<Self> {
+        let mut members = self.members.clone();
+        for member in &mut members {
+            if member.record.round.as_ref().is_some_and(|round| !round.join.has_predictors()) {
+                let must = "one that predicts by itself";
+                return Err(Error::invalid(
+                    member.name(),
+                    must,
+                    "one of a sequence, whose outputs are added up",
+                ));
+            }
+            member.record.round = None;
+        }
+        self.with_members(with_own_slots(&members))
     }
 
     /// The members of the slots at these positions.

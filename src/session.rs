@@ -5,6 +5,8 @@
 //! [`Session::plan`], [`Session::build`] and [`Session::load`] are the steps one by one, for builds that are
 //! spread over processes.
 mod build;
+mod lessons;
+mod sequences;
 mod work;
 
 use crate::{

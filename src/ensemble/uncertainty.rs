@@ -11,7 +11,7 @@ use crate::{
         passes::{concat, Passes, Source},
         Predictions,
     },
-    store::member::{in_slot_order, is_seen_unknown},
+    store::member::{in_slot_order, is_seen_unknown, leading},
     uncertainty::{energy_from, ClassUncertainty, ValueUncertainty},
     Error, HeldOut, Member, Network, Result,
 };
@@ -268,7 +268,7 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
     ) -> Result<()> {
         let scale = if of_members { Scale::Probability } else { self.fitted.scale() };
         let names: Option<Vec<String>> =
-            of_members.then(|| in_slot_order(&self.members).iter().map(Member::name).collect());
+            of_members.then(|| leading(&in_slot_order(&self.members)).into_iter().map(Member::name).collect());
         let run = |live: &LiveSlots<N>, inputs: &Inputs| match of_members {
             true => live.predict_members(inputs),
             false => Ok(live.predict(inputs, scale)?.detached().values().clone()),

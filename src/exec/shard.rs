@@ -11,7 +11,8 @@ use crate::{
 /// All processes work on one shared store. Any process can then load the members from it
 /// ([`Session::load`](crate::Session::load)), which reports the runs that are missing.
 ///
-/// A run belongs to a shard by its number in the plan, so it does not matter which runs are finished already. A
+/// A run belongs to a shard by its number in the plan, so it does not matter which runs are finished already. Runs that depend
+/// on each other ([`RunSpec::sequence`]) belong to a shard together, by the number of their sequence. A
 /// [`Worker`](crate::exec::Worker) takes whichever run is next instead.
 ///
 /// ```
@@ -103,7 +104,7 @@ impl<'a> Shard<'a> {
 
 impl Shard<'_> {
     fn of_shard<'r>(&self, runs: &[&'r RunSpec]) -> Vec<&'r RunSpec> {
-        runs.iter().filter(|run| run.id % self.of == self.index).copied().collect()
+        runs.iter().filter(|run| run.share_number() % self.of == self.index).copied().collect()
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod collect;
 mod epoch_steps;
 pub(crate) mod schedule;
 mod settings;
+mod written;
 
 pub use batch_size::BatchSize;
 pub use collect::*;
@@ -24,6 +25,7 @@ use crate::{
         planned::{How, RowUnits, Side},
         PlannedRows, ResampleUnit,
     },
+    sequence::Sequence,
     Error, Result, Seed,
 };
 use serde::{Deserialize, Serialize};
@@ -41,7 +43,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(run.seen()?, [0, 1, 2, 3, 4]);
 /// # Ok::<(), candle_ensemble::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RunSpec {
     /// The position of the run in the plan, from 0.
     pub id: usize,
@@ -73,6 +75,9 @@ pub struct RunSpec {
     pub collect: Collect,
     /// The settings of the run, which replace those of the learner.
     pub settings: Settings,
+    /// The place of the run in a sequence of runs, each of which depends on those before it. `None` for a run that depends on
+    /// no other.
+    pub sequence: Option<Sequence>,
 }
 
 impl RunSpec {
@@ -83,8 +88,33 @@ impl RunSpec {
     pub fn new(id: usize, architecture: &str, seed: Seed, train: impl Into<PlannedRows>) -> Self {
         let (valid, excluded, features) = (PlannedRows::none(), PlannedRows::none(), None);
         let (collect, settings, refit) = (Collect::default(), Settings::new(), false);
-        let (architecture, train) = (architecture.into(), train.into());
-        Self { id, architecture, slot: id, seed, train, valid, excluded, refit, features, collect, settings }
+        let (architecture, train, sequence) = (architecture.into(), train.into(), None);
+        Self {
+            id,
+            architecture,
+            slot: id,
+            seed,
+            train,
+            valid,
+            excluded,
+            refit,
+            features,
+            collect,
+            settings,
+            sequence,
+        }
+    }
+
+    /// The number of the run in its sequence, from 0; 0 for a run that depends on no other.
+    #[must_use]
+    pub fn round(&self) -> usize {
+        self.sequence.as_ref().map_or(0, |sequence| self.id.saturating_sub(sequence.first))
+    }
+
+    /// The number by which the run belongs to a process: that of the run, or that of its sequence, because the runs of a
+    /// sequence stay together.
+    pub(crate) fn share_number(&self) -> usize {
+        self.sequence.as_ref().map_or(self.id, |sequence| sequence.number)
     }
 
     /// The rows that the run's members may not predict: training, validation and [`excluded`](Self::excluded)
@@ -196,8 +226,36 @@ impl Plan {
             if let Some(row) = all.into_iter().find_map(|of_run| of_run.out_of_range(rows)) {
                 return Err(Error::invalid(name("a row"), format!("below {rows}"), row));
             }
+            self.check_sequence(run, data)?;
         }
         Ok(())
+    }
+
+    /// Checks the place of a run in its sequence.
+    fn check_sequence(&self, run: &RunSpec, data: &dyn Dataset) -> Result<()> {
+        let Some(sequence) = &run.sequence else { return Ok(()) };
+        let wrong =
+            |must: &str, was: &str| Err(Error::invalid(format!("the sequence of run {}", run.id), must, was));
+        let runs = sequence.first..sequence.first.saturating_add(sequence.rounds);
+        if !runs.contains(&run.id) || runs.end > self.runs.len() {
+            return wrong("consecutive runs of the plan", "of other runs");
+        }
+        let Some(first) = self.runs.get(sequence.first) else { return Ok(()) };
+        if first.sequence != run.sequence {
+            return wrong("the same for all its runs", "another one than that of its first run");
+        }
+        let has_rows_of_first =
+            [(&run.train, &first.train), (&run.valid, &first.valid), (&run.excluded, &first.excluded)];
+        let has_rows_of_first = has_rows_of_first.iter().all(|(rows, of_first)| rows == of_first);
+        if !has_rows_of_first || (run.slot, run.refit) != (first.slot, first.refit) {
+            return wrong("of runs with the same rows and the same slot", "of runs with others");
+        }
+        if !run.collect.at_end() {
+            let must = "of runs that collect one member, at their end";
+            return wrong(must, &format!("of runs that collect by {}", run.collect.name()));
+        }
+        data.positions().check_one("members in sequence")?;
+        sequence.rule.get()?.check(data.task())
     }
 
     /// The plan with the strata and groups of its data, which are not written to disk: a plan that was read from a file
@@ -274,6 +332,12 @@ impl Plan {
     fn hash(&self, run: &RunSpec, tag: &str, network: &str) -> Result<blake3::Hash> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.data.as_bytes()).update(&codec::encode(&(tag, network, run))?);
+        // The member also depends on those before it, which have the same rows.
+        for earlier in run.sequence.iter().flat_map(|of| self.runs.get(of.first..run.id).unwrap_or_default())
+        {
+            let RunSpec { architecture, seed, features, settings, .. } = earlier;
+            hasher.update(&codec::encode(&(architecture, seed, features, settings))?);
+        }
         Ok(hasher.finalize())
     }
 }

@@ -214,6 +214,15 @@ impl<'a, L: Learner> PoolBuilder<'a, L> {
         let number = self.members.len();
         let architecture = self.architecture(member.architecture.as_deref())?;
         let (seen, seen_unknown) = self.declared(&member.seen)?;
+        let round = member.record.as_ref().and_then(|record| record.round.as_ref());
+        if round.is_some_and(|round| !round.join.has_predictors()) {
+            let must = "one that predicts by itself";
+            return Err(Error::invalid(
+                "a member of a pool",
+                must,
+                "one of a sequence, whose outputs are added up",
+            ));
+        }
         let load = Load {
             learner: self.learner,
             architecture: &architecture,
@@ -241,6 +250,7 @@ impl<'a, L: Learner> PoolBuilder<'a, L> {
             seen,
             in_network,
             seen_unknown,
+            round: None,
             curve,
             key: format!("pretrained {number}"),
         };

@@ -8,6 +8,7 @@ use crate::{
         unseen::Unseen,
         Predictions,
     },
+    store::member::leading,
     train::Learner,
     HeldOut, Result, Rows,
 };
@@ -46,11 +47,18 @@ impl<L: Learner> Pool<'_, L> {
         let kept = Kept::of(self.data, &all, of_slot, &self.device, self.seed)?;
         let rows = kept.len();
         let mut sums: Vec<_> = slots.iter().map(|_| (None::<Tensor>, vec![0f32; rows])).collect();
-        let members = self.members.iter().filter(|m| !m.record.refit).collect();
+        let members = leading(self.members.iter().filter(|m| !m.record.refit));
         let (data, device) = (self.data, &self.device);
         let pass_rows = self.passes(Source::Rows(data, &all)).size;
-        let unseen =
-            Unseen { members, learner: self.learner, data, new_data: self.new_data, device, pass_rows };
+        let unseen = Unseen {
+            members,
+            all: &self.members,
+            learner: self.learner,
+            data,
+            new_data: self.new_data,
+            device,
+            pass_rows,
+        };
         unseen.predict(
             |rows, predicted| kept.select(rows, predicted),
             |member, unseen, predicted| {

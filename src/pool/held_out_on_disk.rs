@@ -11,7 +11,7 @@ use crate::{
         unseen::Unseen,
         HeldOutFile,
     },
-    store::Member,
+    store::member::leading,
     train::Learner,
     Error, Result, Rows,
 };
@@ -48,12 +48,13 @@ impl<L: Learner> Pool<'_, L> {
         self.refuse_unknown()?;
         self.data.positions().check_one("held-out predictions on disk")?;
         let (data, task) = (self.data, self.data.task());
-        let mut members: Vec<&Member> = self.members.iter().filter(|m| !m.record.refit).collect();
+        let mut members = leading(self.members.iter().filter(|m| !m.record.refit));
         members.sort_by_key(|member| member.record.slot);
         let all: Rows = (0..data.rows() as u32).collect();
         let pass_rows = self.passes(Source::Rows(data, &all)).size;
         let (learner, new_data, device) = (self.learner, self.new_data, &self.device);
-        let unseen = Unseen { members, learner, data, new_data, device, pass_rows };
+        let all_members = &*self.members;
+        let unseen = Unseen { members, all: all_members, learner, data, new_data, device, pass_rows };
         let rows = self.about_rows(unseen.predicted_rows())?;
         let slots = slots(&self.members);
         let about = About {

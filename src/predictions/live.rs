@@ -5,10 +5,12 @@ use crate::{
     network::{dtype::name_inputs, output::ln, positions::Layout, Network, Output, Scale},
     plan::Settings,
     predictions::{
+        joined,
         passes::{concat, Pass, Passes},
         workers::{self, Workers},
         Predictions,
     },
+    sequence::RoundRecord,
     store::{member::predicting, InNetwork, Member, Record},
     train::{in_batches, Learner, SharedBuild},
     weights::{number_of_parameters, strict},
@@ -26,16 +28,18 @@ const BATCH_ROWS: usize = 1024;
 pub(crate) struct LiveNetwork<N> {
     network: N,
     /// The type of the variables.
-    dtype: DType,
+    pub(super) dtype: DType,
     features: Option<Vec<u32>>,
     scaling: FittedScalings,
-    output: Output,
+    pub(super) output: Output,
     /// The number of parameters.
-    parameters: usize,
+    pub(crate) parameters: usize,
     /// The number of members that it holds.
     count: usize,
     /// The factor on the output of each member.
     weight: f64,
+    /// Its place in a sequence of networks that predict together.
+    pub(super) round: Option<RoundRecord>,
 }
 
 impl<N: Network> LiveNetwork<N> {
@@ -70,6 +74,11 @@ impl<N: Network> LiveNetwork<N> {
         }
         let all = if self.weight == 1. { all } else { (all * self.weight)? };
         (0..self.count).map(|member| all.narrow(0, member * rows, rows)).collect()
+    }
+
+    /// Whether it predicts together with the others of a sequence.
+    pub(super) fn is_in_sequence(&self) -> bool {
+        self.round.is_some()
     }
 
     /// The output of the network as it is.
@@ -140,7 +149,8 @@ impl<'a, N: Network> Constructor<'a, N> {
         let (vb, unread) = strict::builder(&member.weights, self.dtype, device);
         let Record { architecture, settings, .. } = &member.record;
         let network = (self.build)(architecture, settings, vb)?;
-        let count = network.members().count.max(1);
+        // Of a sequence a network is one member, whatever it holds.
+        let count = if member.record.round.is_some() { 1 } else { network.members().count.max(1) };
         let of = member.record.in_network.map_or(1, |place| place.of);
         if count != of {
             let why = format!("the network {architecture:?} holds {count} members, and its own held {of}");
@@ -159,6 +169,7 @@ impl<'a, N: Network> Constructor<'a, N> {
                     parameters: number_of_parameters(&member.weights),
                     count,
                     weight: member.record.in_network.map_or(1., InNetwork::weight),
+                    round: member.record.round.clone(),
                 })
             }
             names => Err(Error::Foreign {
@@ -255,7 +266,8 @@ impl<N: Network> LiveSlots<N> {
     /// The number of classes, if every slot is one network on the CPU with one logit for each class, of f32 or
     /// a shorter type. Then the mean of their softmaxes can be computed in one pass.
     pub(crate) fn classes_of_plain_logits(&self) -> Option<usize> {
-        let one_member_each = self.slots.iter().all(|slot| slot.len() == 1);
+        let alone = self.networks.iter().all(|network| !network.is_in_sequence());
+        let one_member_each = alone && self.slots.iter().all(|slot| slot.len() == 1);
         let f32_logits = self.output == Output::Logits && self.dtype != DType::F64;
         match (self.task, &self.device) {
             // A network for two classes may have a single logit.
@@ -301,7 +313,7 @@ impl<N: Network> LiveSlots<N> {
     ) -> CandleResult<Predictions> {
         let mut outputs = Outputs::of(self, LiveNetwork::outputs, inputs);
         let mut predict = |place: &Place, scale| predicted(&outputs.get(place)?, scale);
-        let slots = self.slots.iter().map(|slot| self.predict_slot(slot, scale, &mut predict));
+        let slots = self.slots.iter().map(|slot| self.predict_slot(slot, (inputs, scale), &mut predict));
         let values = Tensor::stack(&slots.collect::<CandleResult<Vec<_>>>()?, 0)?;
         Predictions::on_scale(values, None, self.task, scale)
     }
@@ -310,9 +322,12 @@ impl<N: Network> LiveSlots<N> {
     fn predict_slot(
         &self,
         slot: &[Place],
-        scale: Scale,
+        (inputs, scale): (&Inputs, Scale),
         predict: &mut impl FnMut(&Place, Scale) -> CandleResult<Tensor>,
     ) -> CandleResult<Tensor> {
+        if slot.iter().filter_map(|place| self.networks.get(place.network)).any(LiveNetwork::is_in_sequence) {
+            return joined::predict_slot(&self.networks_of(slot), inputs, self.task, scale);
+        }
         if let [member] = slot {
             return predict(member, scale);
         }
@@ -324,27 +339,55 @@ impl<N: Network> LiveSlots<N> {
         }
     }
 
-    /// The predictions of all members, whatever their slots, `(M, B, C)`, in the order of the slots.
+    /// The predictions of all members, whatever their slots, `(M, B, C)`, in the order of the slots. A sequence of members
+    /// counts as one.
     pub(crate) fn predict_members(&self, inputs: &Inputs) -> CandleResult<Tensor> {
-        let predict = |output: &Tensor| {
-            self.output.prediction_at(output, (self.task, self.positions), Scale::Probability)
-        };
-        let members: Vec<Tensor> = self.outputs(inputs)?.iter().map(predict).collect::<CandleResult<_>>()?;
+        let mut outputs = Outputs::of(self, LiveNetwork::outputs, inputs);
+        let mut members = vec![];
+        for slot in &self.slots {
+            if self.networks_of(slot).iter().any(|network| network.is_in_sequence()) {
+                let together = joined::predictors(&self.networks_of(slot)).into_iter();
+                let each = together.map(|predictor| joined::predict(&predictor, inputs, self.task));
+                members.extend(each.collect::<CandleResult<Vec<_>>>()?);
+                continue;
+            }
+            for place in slot {
+                let (output, kind) = (outputs.get(place)?, (self.task, self.positions));
+                members.push(self.output.prediction_at(&output, kind, Scale::Probability)?);
+            }
+        }
         Tensor::stack(&members, 0)
+    }
+
+    /// The networks of these places.
+    fn networks_of(&self, slot: &[Place]) -> Vec<&LiveNetwork<N>> {
+        slot.iter().filter_map(|place| self.networks.get(place.network)).collect()
     }
 
     /// The outputs of the members, one after the other.
     pub(crate) fn outputs(&self, inputs: &Inputs) -> CandleResult<Vec<Tensor>> {
+        self.check_alone("the output of a network")?;
         let mut outputs = Outputs::of(self, LiveNetwork::outputs, inputs);
         self.slots.iter().flatten().map(|place| Ok(outputs.get(place)?.detach())).collect()
     }
 
     /// The parameters of the distributions that the members predict, `(M, B, W)` for M members, one after the other.
     fn parameters(&self, inputs: &Inputs) -> CandleResult<Tensor> {
+        self.check_alone("the distribution that a network predicts")?;
         let of = |network: &LiveNetwork<N>, inputs: &Inputs| network.parameters(inputs, self.task);
         let mut outputs = Outputs::of(self, of, inputs);
         let each = self.slots.iter().flatten().map(|place| outputs.get(place));
         Tensor::stack(&each.collect::<CandleResult<Vec<_>>>()?, 0)
+    }
+
+    /// Refuses networks that predict together.
+    fn check_alone(&self, what: &str) -> CandleResult<()> {
+        match self.networks.iter().all(|network| network.round.is_none()) {
+            true => Ok(()),
+            false => candle_core::bail!(
+                "{what} must be that of a network that predicts by itself, but is that of a member of a sequence"
+            ),
+        }
     }
 
     /// The weight of each network, where slots have these weights and the networks of a slot count the same.

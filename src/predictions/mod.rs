@@ -9,6 +9,7 @@
 //! The others are *missing*, and the *coverage* says which ones: 1 where slot `s` predicts row `b`, 0 where
 //! its prediction is missing. [`HeldOut`] joins such predictions with the targets of the rows.
 mod held_out;
+pub(crate) mod joined;
 pub(crate) mod kept;
 pub(crate) mod live;
 pub(crate) mod on_disk;

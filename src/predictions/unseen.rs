@@ -3,10 +3,11 @@ use crate::{
     data::Dataset,
     network::Scale,
     predictions::{
+        joined,
         live::{Constructor, LiveNetwork},
         passes::{concat, Passes, Source},
     },
-    store::Member,
+    store::{member::predicting_with, Member},
     threads::{self, in_order},
     train::Learner,
     weights::number_of_parameters,
@@ -17,7 +18,10 @@ use std::ops::Range;
 
 /// The members of a learner and the data whose rows they predict.
 pub(crate) struct Unseen<'a, L> {
+    /// The members whose predictions are asked for; of members that predict together the first.
     pub(crate) members: Vec<&'a Member>,
+    /// All members.
+    pub(crate) all: &'a [Member],
     pub(crate) learner: &'a L,
     pub(crate) data: &'a dyn Dataset,
     /// Whether no member has seen any row of the data, whatever its record says of other data.
@@ -38,10 +42,10 @@ struct Job {
     last: bool,
 }
 
-/// The network that a thread works on, and the rows that it predicts.
+/// The network that a thread works on, or those that predict together, and the rows that they predict.
 struct Current<N> {
     first: usize,
-    live: LiveNetwork<N>,
+    live: Vec<LiveNetwork<N>>,
     rows: Rows,
 }
 
@@ -160,14 +164,19 @@ impl<L: Learner> Unseen<'_, L> {
         let (kind, output) = ((self.data.task(), self.data.positions()), self.learner.output());
         let members = self.members.get(job.members.clone()).unwrap_or_default();
         let passes = Passes::new(Source::Rows(self.data, &current.rows), self.pass_rows, self.device);
-        let (pass, predicted) = passes.one(job.pass, |inputs| {
-            let outputs = current.live.outputs(inputs)?;
-            let numbers =
-                members.iter().map(|member| member.record.in_network.map_or(0, |place| place.member));
-            let predicted = numbers
-                .filter_map(|number| outputs.get(number))
-                .map(|of_member| Ok(output.prediction_at(of_member, kind, Scale::Probability)?.detach()));
-            predicted.collect::<CandleResult<Vec<_>>>()
+        let (pass, predicted) = passes.one(job.pass, |inputs| match &*current.live {
+            [one] if !one.is_in_sequence() => {
+                let outputs = one.outputs(inputs)?;
+                let place = |member: &&Member| member.record.in_network.map_or(0, |place| place.member);
+                let own = members.iter().map(place).filter_map(|number| outputs.get(number));
+                let predicted = own
+                    .map(|of_member| Ok(output.prediction_at(of_member, kind, Scale::Probability)?.detach()));
+                predicted.collect::<CandleResult<Vec<_>>>()
+            }
+            together => {
+                let together = together.iter().collect::<Vec<_>>();
+                Ok(vec![joined::predict(&together, inputs, kind.0)?.detach()])
+            }
         })?;
         let count = pass.inputs.rows();
         let rows = current.rows.get(pass.start..pass.start + count).unwrap_or_default();
@@ -182,7 +191,9 @@ impl<L: Learner> Unseen<'_, L> {
         let member = self.members.get(first);
         let must = || format!("below {}, the number of members", self.members.len());
         let member = member.ok_or_else(|| Error::invalid("a member's position", must(), first))?;
-        let live = Constructor::of(self.learner).build(member, self.device)?;
+        let constructor = Constructor::of(self.learner);
+        let together = predicting_with(self.all, member).into_iter();
+        let live = together.map(|member| constructor.build(member, self.device)).collect::<Result<_>>()?;
         Ok(Current { first, live, rows: self.rows_of(member) })
     }
 }

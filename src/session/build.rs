@@ -4,10 +4,15 @@ use crate::{
     observe::{Event, Flow, Observer},
     plan::{Plan, RunSpec},
     pool::Pool,
-    session::Session,
+    session::{
+        sequences::{units, UnderWay},
+        Session,
+    },
     store::{
-        checkpoint, listing::Listing, member::each_in_network, EpochRecord, InNetwork, Manifest, Record,
-        Store,
+        checkpoint,
+        listing::Listing,
+        member::{each_in_network, without_left_out},
+        EpochRecord, InNetwork, Manifest, Record, Store,
     },
     threads::in_order,
     train::{signature, train_run, train_stacked, Collected, Learner, RunCheckpoints, RunParts, StoreMember},
@@ -39,6 +44,8 @@ pub(super) struct Build<'b, 'a, L> {
     pub(super) stride: usize,
     /// The leases of a worker.
     pub(super) leases: Option<LeaseObserver<'a>>,
+    /// The runs that depend on earlier ones.
+    pub(super) under_way: UnderWay,
 }
 
 impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
@@ -47,9 +54,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         session.checkpoints.check()?;
         session.worker.map_or(Ok(()), Worker::check)?;
         plan.check(session.data)?;
-        for run in &plan.runs {
-            session.learner.check(run, session.data).map_err(|e| e.in_run(run.id))?;
-        }
+        let under_way = UnderWay::check(session.learner, &plan.runs, session.data, &session.device)?;
         let stride = plan.runs.iter().map(|run| run.collect.members(session.learner.epochs(run))).max();
         let tag = session.learner.tag();
         let networks = signature::of_runs(session.learner, &plan.runs, &session.device)?;
@@ -58,7 +63,17 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         store.open(&Manifest::new(plan, &tag, &distinct))?;
         let devices = Devices::new(&session.device, &session.others);
         let leases = session.worker.map(|worker| LeaseObserver::new(worker, session.observer));
-        Ok(Self { session, plan, store, devices, tag, networks, stride: stride.unwrap_or(1), leases })
+        Ok(Self {
+            session,
+            plan,
+            store,
+            devices,
+            tag,
+            networks,
+            stride: stride.unwrap_or(1),
+            leases,
+            under_way,
+        })
     }
 
     pub(super) fn members(&self, run: &RunSpec) -> usize {
@@ -80,8 +95,11 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         let started = self.notify(&Event::BuildStarted { runs: of, finished, epochs, planned });
         let outcome = started
             .and_then(|()| match &self.leases {
-                Some(leases) => self.work(leases, listing.as_ref(), &executor.share(&todo), executor, &done),
-                None => executor.execute_groups(&todo, &|runs| self.run_group(runs, &done)),
+                Some(leases) => {
+                    self.work(leases, listing.as_ref(), &self.share(&todo, executor), executor, &done)
+                }
+                None => executor
+                    .execute_groups(&units(&self.plan.runs, &todo), &|runs| self.run_group(runs, &done)),
             })
             .and_then(|()| self.notify(&Event::BuildFinished));
         outcome.map_err(|e| match e {
@@ -124,7 +142,8 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
     ) -> Vec<Result<()>> {
         let mut parts: Vec<(Option<String>, Vec<usize>)> = vec![];
         for (number, run) in runs.iter().enumerate() {
-            let key = self.session.learner.stack_key(run);
+            // What the members of a sequence train on depends on the ones before.
+            let key = run.sequence.is_none().then(|| self.session.learner.stack_key(run)).flatten();
             match parts.iter_mut().find(|(known, _)| known.is_some() && *known == key) {
                 Some((_, part)) => part.push(number),
                 None => parts.push((key, vec![number])),
@@ -135,7 +154,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
             let together: Vec<_> = part.iter().filter_map(|number| runs.get(*number).copied()).collect();
             let trained = match &*together {
                 [run] => {
-                    let not_stacked = (runs.len() > 1).then_some(why_alone(key.is_some()));
+                    let not_stacked = (runs.len() > 1).then_some(why_alone(run, key.is_some()));
                     vec![self.run(run, device, not_stacked, done)]
                 }
                 several => self.run_stacked(several, device, done),
@@ -162,6 +181,13 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
     ) -> Result<()> {
         if let Some(reason) = not_stacked {
             self.notify(&Event::NotStacked { run, reason })?;
+        }
+        if let Some(sequence) = &run.sequence {
+            // A worker holds the lease of one run.
+            return match self.leases {
+                Some(_) => self.run_round(run, sequence, device, done),
+                None => self.run_sequence(sequence, device, done),
+            };
         }
         let started = Instant::now();
         self.notify(&Event::RunStarted { run })?;
@@ -207,7 +233,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
     }
 
     /// What the training of a run needs besides the learner.
-    fn parts<'p>(
+    pub(super) fn parts<'p>(
         &'p self,
         run: &'p RunSpec,
         device: &'p Device,
@@ -228,7 +254,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
     }
 
     /// Ends a run, all members of which are in the store.
-    fn finish_run(&self, run: &RunSpec, curve: &[EpochRecord], started: Instant) -> Result<()> {
+    pub(super) fn finish_run(&self, run: &RunSpec, curve: &[EpochRecord], started: Instant) -> Result<()> {
         self.store.drop_checkpoint(&self.checkpoint_key(run)?)?;
         let (epochs, planned) = (curve.len(), self.session.learner.epochs(run));
         self.notify(&Event::RunFinished { run, epochs, planned, elapsed: started.elapsed() })
@@ -242,27 +268,43 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         collected: Collected<'_>,
         done: &AtomicUsize,
     ) -> Result<()> {
-        let Collected { vars, curve, scaling, count } = collected;
-        let record = Record {
+        let record = self.record(run, index, &collected)?;
+        self.put(run, Member { weights: collected.vars.snapshot()?, record }, done)?;
+        self.notify(&Event::MemberCollected { run, index })
+    }
+
+    /// The record of a member of a run.
+    pub(super) fn record(&self, run: &RunSpec, index: usize, collected: &Collected<'_>) -> Result<Record> {
+        let Collected { curve, scaling, count, .. } = *collected;
+        // Of a sequence a network is one member, whatever it holds.
+        let count = if run.sequence.is_some() { 1 } else { count };
+        let aggregation = self.session.learner.aggregation(&run.settings)?;
+        Ok(Record {
             run: run.id,
             index,
             slot: run.slot * self.stride + index,
             refit: run.refit,
-            in_network: InNetwork::first_of(count, self.session.learner.aggregation(&run.settings)?),
+            in_network: InNetwork::first_of(count, aggregation),
             architecture: run.architecture.clone(),
             settings: run.settings.clone(),
             features: run.features.clone(),
             scaling: scaling.clone(),
             seen: run.seen()?,
             seen_unknown: false,
+            round: None,
             curve: curve.to_vec(),
             key: self.key(run, index)?,
-        };
-        self.store.put(Member { weights: vars.snapshot()?, record })?;
+        })
+    }
+
+    /// Puts a member of a run into the store.
+    pub(super) fn put(&self, run: &RunSpec, member: Member, done: &AtomicUsize) -> Result<()> {
+        let index = member.record.index;
+        self.store.put(member)?;
         if index + 1 == self.members(run) {
             done.fetch_add(1, Ordering::Relaxed);
         }
-        self.notify(&Event::MemberCollected { run, index })
+        Ok(())
     }
 
     pub(super) fn checkpoint_key(&self, run: &RunSpec) -> Result<String> {
@@ -291,7 +333,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         if !missing.is_empty() {
             return Err(Error::Incomplete { missing, of: self.plan.runs.len() });
         }
-        self.session.pool(each_in_network(members), self.plan)
+        self.session.pool(each_in_network(without_left_out(members)), self.plan)
     }
 
     pub(super) fn notify(&self, event: &Event<'_>) -> Result<()> {
@@ -303,8 +345,9 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
 }
 
 /// Why a run of a group of several is trained alone, where the learner can or cannot train runs side by side.
-fn why_alone(can_stack: bool) -> &'static str {
+fn why_alone(run: &RunSpec, can_stack: bool) -> &'static str {
     match can_stack {
+        _ if run.sequence.is_some() => "it depends on earlier runs",
         true => "no other run of its group has the same network",
         false => "its learner trains one network at a time",
     }

@@ -5,7 +5,10 @@ use crate::{
         Executor,
     },
     plan::RunSpec,
-    session::build::Build,
+    session::{
+        build::Build,
+        sequences::{of_units, units},
+    },
     store::{
         listing::{required_blobs, Listing},
         RunKeys, Status,
@@ -13,7 +16,7 @@ use crate::{
     train::Learner,
     Error, Result,
 };
-use std::sync::atomic::AtomicUsize;
+use std::{collections::BTreeMap, sync::atomic::AtomicUsize};
 
 impl<'b, L: Learner> Build<'b, '_, L> {
     /// Trains these runs together with other workers.
@@ -26,8 +29,10 @@ impl<'b, L: Learner> Build<'b, '_, L> {
         done: &AtomicUsize,
     ) -> Result<()> {
         let (blobs, unlisted) = (required_blobs(self.store, "a worker")?, Listing::default());
+        let positions: BTreeMap<usize, usize> = todo.iter().map(|run| run.id).zip(0..).collect();
         let candidate = |run: &&'b RunSpec| {
-            Ok(Candidate { run, keys: self.keys(run)?, epochs: self.session.learner.epochs(run) })
+            let after = (run.round() > 0).then(|| positions.get(&(run.id - 1)).copied()).flatten();
+            Ok(Candidate { run, keys: self.keys(run)?, epochs: self.session.learner.epochs(run), after })
         };
         let task = Task {
             worker: leases.worker,
@@ -40,6 +45,11 @@ impl<'b, L: Learner> Build<'b, '_, L> {
             done,
         };
         work(&task, executor, &|runs| self.run_group(runs, done))
+    }
+
+    /// The runs among these that this process is responsible for. The runs of a sequence stay together.
+    pub(super) fn share(&self, todo: &[&'b RunSpec], executor: &dyn Executor) -> Vec<&'b RunSpec> {
+        of_units(todo, &executor.share(&units(&self.plan.runs, todo)))
     }
 
     /// The runs that are not done. What a process has left over of the others is removed: their checkpoints, where it ended
@@ -69,7 +79,11 @@ impl<'b, L: Learner> Build<'b, '_, L> {
     }
 
     pub(super) fn status(&self) -> Result<Status> {
-        Status::read(self.store, self.plan.runs.iter().map(|run| self.keys(run)))
+        let status = Status::read(self.store, self.plan.runs.iter().map(|run| self.keys(run)))?;
+        let first = |run: usize| Some(self.plan.runs.get(run)?.sequence.as_ref()?.first);
+        Ok(status.with_blocked(|run, failure| {
+            failure.run < run && first(run).is_some_and(|sequence| first(failure.run) == Some(sequence))
+        }))
     }
 
     /// The keys of a run's members.

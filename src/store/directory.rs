@@ -221,6 +221,7 @@ mod tests {
             seen: vec![0].into(),
             in_network: None,
             seen_unknown: false,
+            round: None,
             curve: vec![],
             key: key.into(),
         };

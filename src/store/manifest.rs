@@ -96,6 +96,7 @@ fn plans_differ(plan: &Plan, stored: &Plan) -> Option<String> {
             ("refit", a.refit != b.refit),
             ("when members are collected", a.collect != b.collect),
             ("settings", a.settings != b.settings),
+            ("sequence", a.sequence != b.sequence),
         ];
         let names: Vec<_> = parts.iter().filter(|(_, differ)| *differ).map(|(name, _)| *name).collect();
         return Some(format!("run {} differs in {}", a.id, names.join(", ")));

@@ -5,13 +5,14 @@ use crate::{
     data::{FittedScalings, RowBitmap},
     network::Aggregation,
     plan::Settings,
+    sequence::RoundRecord,
     store::Monitors,
     weights::{compatibility::Visit, NamedTensors, Weights},
     Result,
 };
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One trained network as data: its weights and its record.
 #[derive(Clone, Debug)]
@@ -40,10 +41,17 @@ pub(crate) fn is_seen_unknown(members: &[Member]) -> bool {
     members.iter().any(|member| member.record.seen_unknown)
 }
 
-/// The members, each with a slot of its own.
+/// The members, each with a slot of its own. Members of one sequence, which predict together, share one.
 pub(crate) fn with_own_slots<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<Member> {
     let mut members: Vec<Member> = members.into_iter().cloned().collect();
-    members.iter_mut().zip(0..).for_each(|(member, slot)| member.record.slot = slot);
+    let (mut slots, mut next) = (BTreeMap::new(), 0..);
+    for Member { record, .. } in &mut members {
+        let own = |next: &mut std::ops::RangeFrom<usize>| next.next().unwrap_or_default();
+        record.slot = match record.predictor() {
+            Some(predictor) => *slots.entry(predictor).or_insert_with(|| own(&mut next)),
+            None => own(&mut next),
+        };
+    }
     members
 }
 
@@ -64,6 +72,41 @@ pub(crate) fn each_in_network(networks: Vec<Member>) -> Vec<Member> {
         })
     });
     members.collect()
+}
+
+/// The first member of each predictor: of a sequence its first member, and every other member.
+pub(crate) fn leading<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<&'a Member> {
+    let mut known = BTreeSet::new();
+    let is_first = |member: &&Member| member.record.predictor().is_none_or(|of| known.insert(of));
+    members.into_iter().filter(is_first).collect()
+}
+
+/// The members that predict together with this one, itself included.
+pub(crate) fn predicting_with<'a>(members: &'a [Member], member: &'a Member) -> Vec<&'a Member> {
+    match member.record.predictor() {
+        Some(of) => members.iter().filter(|other| other.record.predictor() == Some(of)).collect(),
+        None => vec![member],
+    }
+}
+
+/// The members without those that sequences have left out.
+pub(crate) fn without_left_out(mut members: Vec<Member>) -> Vec<Member> {
+    let mut kept = BTreeMap::new();
+    for round in members.iter().filter_map(|member| member.record.round.as_ref()) {
+        if let Some(count) = round.kept {
+            kept.insert(round.sequence, count);
+        }
+    }
+    let is_kept = |round: &RoundRecord| kept.get(&round.sequence).is_none_or(|count| round.round < *count);
+    members.retain(|member| member.record.round.as_ref().is_none_or(is_kept));
+    members
+}
+
+impl Record {
+    /// The predictor that the member is a part of, where it predicts together with others: its slot and its sequence.
+    pub(crate) fn predictor(&self) -> Option<(usize, usize)> {
+        self.round.as_ref().map(|round| (self.slot, round.sequence))
+    }
 }
 
 impl Member {
@@ -123,6 +166,9 @@ pub struct Record {
     /// case for a network of unknown origin ([`Seen::Unknown`]) and for what is made of one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seen_unknown: bool,
+    /// The place of the member in a sequence of members, which predict together. `None` for a member that predicts by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<RoundRecord>,
     /// Losses and metrics by epoch, up to the epoch at which the member was collected.
     pub curve: Vec<EpochRecord>,
     /// Its key in a store, made from the data, the run and the learner.

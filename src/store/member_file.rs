@@ -77,6 +77,7 @@ mod tests {
             seen: vec![1, 5, 9].into(),
             in_network: None,
             seen_unknown: false,
+            round: None,
             curve,
             key: "k".into(),
         };

@@ -60,6 +60,10 @@ pub struct Status {
     pub checkpointed: Vec<Checkpointed>,
     /// All other runs. They may have begun in a session without a worker.
     pub waiting: RunNumbers,
+    /// The runs that cannot be trained, because a run that they depend on failed
+    /// ([`RunSpec::sequence`](crate::plan::RunSpec::sequence)). They are not among those that wait.
+    #[serde(skip_serializing_if = "RunNumbers::is_empty")]
+    pub blocked: RunNumbers,
 }
 
 /// A run that a worker holds.
@@ -150,6 +154,7 @@ impl Status {
             failed: vec![],
             checkpointed: vec![],
             waiting: RunNumbers::default(),
+            blocked: RunNumbers::default(),
         };
         for keys in runs {
             let keys = keys?;
@@ -212,10 +217,20 @@ impl Status {
         Ok(status)
     }
 
-    /// Whether nothing is left to do: each run is done or failed.
+    /// The status with the waiting runs that depend on a failed one.
+    pub(crate) fn with_blocked(mut self, depends: impl Fn(usize, &Failure) -> bool) -> Self {
+        if !self.failed.is_empty() {
+            let is_blocked = |run: &usize| self.failed.iter().any(|failure| depends(*run, failure));
+            let (blocked, waiting): (Vec<_>, Vec<_>) = self.waiting.iter().partition(is_blocked);
+            (self.blocked, self.waiting) = (blocked.into_iter().collect(), waiting.into_iter().collect());
+        }
+        self
+    }
+
+    /// Whether nothing is left to do: each run is done or failed, or depends on one that failed.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.done.len() + self.failed.len() == self.runs
+        self.done.len() + self.failed.len() + self.blocked.len() == self.runs
     }
 
     /// The status as Markdown tables for people: the numbers of runs in each state, then the runs that are under way and
@@ -235,7 +250,8 @@ impl Status {
             ("waiting", self.waiting.clone()),
         ];
         let mut table = new_table(&["state", "count", "runs"], &[1]);
-        for (state, runs) in states {
+        let blocked = (!self.blocked.is_empty()).then(|| ("blocked by a failure", self.blocked.clone()));
+        for (state, runs) in states.into_iter().chain(blocked) {
             table.add_row([state.to_string(), runs.len().to_string(), runs.to_string()]);
         }
         let mut parts = vec![table.to_string()];

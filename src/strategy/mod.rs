@@ -4,6 +4,10 @@
 //! ([`Collect`]) × *what varies between runs* ([`Settings`], architectures). [`Strategy`] puts the three
 //! together: `KFold::new(5).collect(Snapshot::new(3))` collects three snapshots within each of five folds.
 //!
+//! [`InSequence`] is a strategy whose members are trained one after the other, because each depends on those before:
+//! [`AdaBoost`], [`GradientBoosting`], or one with a [rule](crate::sequence::SequenceRule) of your own. The members of a sequence predict together,
+//! so a pool has one slot for each sequence. It can be put within the runs of any other strategy.
+//!
 //! | Strategy | Each member trains on | Held out |
 //! |---|---|---|
 //! | [`MultiRun`] | all rows | nothing |
@@ -13,6 +17,8 @@
 //! | [`RandomSubspace`] | all rows, some features | nothing |
 //! | [`RandomPatches`] | some rows, some features | the other rows, for each member |
 //! | [`ForwardChaining`] | the past | the future |
+//! | [`AdaBoost`] | all rows, with more weight where the member before was wrong | nothing |
+//! | [`GradientBoosting`] | all rows, and what the sum of the members before leaves over | nothing |
 //! | [`Horizontal`] | all rows, up to one of its last epochs | nothing |
 //! | [`Snapshot`] | all rows, up to the end of a cosine cycle | nothing |
 //! | [`FastGeometric`] | all rows, up to the trough of a triangular cycle | nothing |
@@ -28,19 +34,23 @@
 //! | `random-subspace`, `subspace` | [`RandomSubspace`] | Every member on some of the features | `runs=10`, `features=0.5`, `[validation=…]` |
 //! | `random-patches` | [`RandomPatches`] | Every member on some of the rows and features | `runs=10`, `size=0.5`, `features=0.5`, `[unit=…]`, `[validation=…]` |
 //! | `forward-chaining` | [`ForwardChaining`] | Every member on the past of its test window | `folds=5`, `gap=0`, `[window=…]`, `[test=…]`, `[validation=…]` |
+//! | `adaboost` | [`AdaBoost`] | Members one after the other, with more weight on rows that the one before got wrong | `runs=10`, `boosting-rate=1`, `algorithm=samme`, `error-loss=linear`, `resample=false`, `[validation=…]` |
+//! | `gradient-boosting` | [`GradientBoosting`] | Members one after the other, each on what the sum of those before leaves over | `runs=10`, `shrinkage=1`, `subsample=1`, `[patience=…]`, `[validation=…]` |
 //! | `horizontal` | [`Horizontal`] | Networks of one run, after each of its last epochs | `epochs=5`, `every=1` |
 //! | `snapshot` | [`Snapshot`] | Networks of one run, at the end of each cosine cycle | `cycles=5`, `[keep=…]`, `per=iteration` |
 //! | `fast-geometric` | [`FastGeometric`] | Networks of one run, at the trough of each triangular cycle | `cycle=4`, `high=0.05`, `low=0.0005`, `pretraining=0.75` |
+mod in_sequence;
 mod registry;
 pub(crate) mod resampled;
 mod single_run;
 
+pub use in_sequence::InSequence;
 pub use registry::{parse, parse_list, parse_with, registry};
 pub use resampled::Strategy;
 
 pub use crate::plan::{Collect, FastGeometric, Horizontal, Plan, RunSpec, Settings, Snapshot, Value};
 
-use crate::{data::Dataset, registry::Entry, Result, Seed};
+use crate::{data::Dataset, registry::Entry, Error, Result, Seed};
 
 /// Declares the strategies: each has a file with a type and its entry of the registry.
 macro_rules! strategies {
@@ -65,6 +75,8 @@ strategies! {
     random_subspace::RandomSubspace,
     random_patches::RandomPatches,
     forward_chaining::ForwardChaining,
+    adaboost::AdaBoost,
+    gradient_boosting::GradientBoosting,
 }
 
 /// A strategy: lays out the runs that train the members of an ensemble. To add one of your own, implement
@@ -80,6 +92,15 @@ pub trait EnsembleBuilder: std::fmt::Debug + Sync {
 
     /// The name in tables and files.
     fn name(&self) -> String;
+
+    /// This strategy within each run of another one, which says on which rows it trains. The default is that it cannot be.
+    ///
+    /// # Errors
+    /// When it cannot.
+    fn within(&self, _other: Box<dyn EnsembleBuilder>) -> Result<Box<dyn EnsembleBuilder>> {
+        let must = "one whose members depend on each other, or a rule for collecting members";
+        Err(Error::invalid("a strategy within the runs of another one", must, self.name()))
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::{
     plan::{Collect, Plan},
     registry::{split_list, Argument, Arguments, Registry},
     resample::{Resample, ResampleUnit},
-    strategy::{EnsembleBuilder, Strategy},
+    strategy::{EnsembleBuilder, MultiRun, Strategy},
     Error, Result, Seed,
 };
 use std::sync::LazyLock;
@@ -26,7 +26,8 @@ pub fn registry() -> &'static Registry<Box<dyn EnsembleBuilder>> {
 }
 
 /// Makes the strategy that a text names: `bootstrap:5`, or, with a rule for collecting members within each of
-/// its runs, `bootstrap:5+snapshot:3`.
+/// its runs, `bootstrap:5+snapshot:3`, or with a strategy whose members depend on each other within each of them,
+/// `k-fold:5+adaboost:10`.
 ///
 /// ```
 /// use candle_ensemble::strategy;
@@ -58,6 +59,11 @@ pub fn parse_with(text: &str, settings: &[(&str, String)]) -> Result<Box<dyn Ens
         return Err(Error::invalid("the strategy", must, format!("{name}, a rule for collecting members")));
     }
     let strategy = registry().parse_with(strategy, settings)?;
+    if let Err(unknown) = Collect::registry().get(collect)
+        && registry().get(collect).is_ok()
+    {
+        return registry().parse_with(collect, settings)?.within(strategy).map_err(|_| unknown);
+    }
     Ok(Box::new(Within { strategy, collect: Collect::registry().parse_with(collect, settings)? }))
 }
 
@@ -113,6 +119,15 @@ pub(crate) const VALIDATION: Argument =
 pub(crate) fn unit(arguments: &Arguments) -> Result<Option<ResampleUnit>> {
     use ResampleUnit::{Groups, Rows, Strata};
     arguments.choice("unit", &[("rows", Rows), ("strata", Strata), ("groups", Groups)])
+}
+
+/// One run on all rows, with the value of [`VALIDATION`].
+pub(crate) fn all_rows(arguments: &Arguments) -> Result<MultiRun> {
+    let one = MultiRun::new(1);
+    Ok(match arguments.optional("validation")? {
+        Some(share) => one.validation(share),
+        None => one,
+    })
 }
 
 /// The strategy with the value of [`VALIDATION`].

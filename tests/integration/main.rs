@@ -43,6 +43,7 @@ mod resume;
 mod retraining;
 mod row_weights;
 mod scaling;
+mod sequences;
 mod serving;
 mod shards;
 mod stacking;

@@ -19,7 +19,7 @@ use crate::{
         Predictions,
     },
     store::{
-        member::{predicting, with_own_slots},
+        member::{leading, predicting, with_own_slots},
         DirectoryStore,
     },
     train::{Averaging, Learner},
@@ -125,7 +125,7 @@ impl<'s, 'a, L: Learner> Pools<'s, 'a, L> {
             let must = "one that starts after a share of the run, without warm-up or with the default one";
             return Err(Error::invalid("the average", must, format!("{averaging:?}")));
         };
-        let mut run = RunSpec { id: 0, slot: 0, collect: Default::default(), ..first.clone() };
+        let mut run = RunSpec { id: 0, slot: 0, collect: Default::default(), sequence: None, ..first.clone() };
         run.settings = run.settings.with("averaging", text.as_str());
         if let Some(budget) = self.study.budget {
             run.settings = run.settings.with("epochs", budget as i64);
@@ -216,7 +216,7 @@ impl<'a, L: Learner> TrainedPool<'a, L> {
     fn new(pool: Pool<'a, L>, study: &Study<'a, L>, seconds: f64) -> Result<Self> {
         let epochs = epochs(pool.members());
         let slots = study.predict(&pool, Scale::Probability)?;
-        let members = match slots.slots() == predicting(pool.members()).count() {
+        let members = match slots.slots() == leading(predicting(pool.members())).len() {
             true => slots.clone(),
             false => {
                 let own = pool.with_members(with_own_slots(predicting(pool.members())))?;

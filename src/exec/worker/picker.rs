@@ -30,6 +30,8 @@ pub(crate) struct Candidate<'r> {
     pub(crate) keys: RunKeys,
     /// Number of epochs that the learner expects.
     pub(crate) epochs: usize,
+    /// The position of the run that has to be done before, if that is not done yet.
+    pub(crate) after: Option<usize>,
 }
 
 /// What a worker knows of a run.
@@ -175,6 +177,14 @@ impl<'a> Picker<'a> {
         *place = fate;
         self.open = self.open + after.0 - before.0;
         self.elsewhere = self.elsewhere + after.1 - before.1;
+        // A run cannot be trained that depends on one that failed.
+        if matches!(self.fates.get(position), Some(Fate::Failed)) {
+            let next = position + 1;
+            let depends = self.candidates.get(next).is_some_and(|candidate| candidate.after == Some(position));
+            if depends && matches!(self.fates.get(next), Some(Fate::Open)) {
+                self.set(next, Fate::Failed);
+            }
+        }
     }
 
     fn done_elsewhere(&mut self, position: usize) {
@@ -237,11 +247,18 @@ impl<'a> Picker<'a> {
         Ok(claims)
     }
 
+    /// Whether what the run depends on is done.
+    fn is_ready(&self, position: usize) -> bool {
+        let after = self.candidates.get(position).and_then(|candidate| candidate.after);
+        after.is_none_or(|after| matches!(self.fates.get(after), Some(Fate::Done)))
+    }
+
     /// The next open run from the cursor on, of this architecture if one is given.
     fn next_open(&self, architecture: Option<&str>) -> Option<usize> {
         let is_wanted = |position: &usize| {
             let of = self.candidates.get(*position).map(|candidate| &*candidate.run.architecture);
             matches!(self.fates.get(*position), Some(Fate::Open))
+                && self.is_ready(*position)
                 && (architecture.is_none() || architecture == of)
         };
         let count = self.candidates.len();

@@ -28,7 +28,7 @@ fn runs(count: usize) -> Vec<RunSpec> {
 
 fn candidates(runs: &[RunSpec]) -> Vec<Candidate<'_>> {
     let keys = |run: usize| RunKeys { run, members: vec![format!("{run}-0"), format!("{run}-1")] };
-    runs.iter().map(|run| Candidate { run, keys: keys(run.id), epochs: 5 }).collect()
+    runs.iter().map(|run| Candidate { run, keys: keys(run.id), epochs: 5, after: None }).collect()
 }
 
 /// Puts all members of a run.
@@ -46,6 +46,7 @@ fn put(store: &MemoryStore, candidate: &Candidate<'_>) {
             seen: vec![0].into(),
             in_network: None,
             seen_unknown: false,
+            round: None,
             curve: vec![],
             key: key.clone(),
         };

@@ -292,6 +292,10 @@ fn common_architecture(members: &[Member]) -> Result<&Record> {
     let Some((first, others)) = members.split_first() else {
         return Err(Error::invalid("the number of members", "at least 1", 0));
     };
+    if let Some(member) = members.iter().find(|member| member.record.round.is_some()) {
+        let why = format!("run {} is one of a sequence, whose members predict together", member.record.run);
+        return Err(Error::Incompatible { what: "the networks to merge".into(), why });
+    }
     let first = &first.record;
     if let Some(place) = first.in_network {
         let why = format!(
@@ -342,6 +346,7 @@ fn merged_record(members: &[&Member], spec: &MergeSpec, all: &[Member]) -> Recor
         seen,
         in_network: None,
         seen_unknown: is_seen_unknown(all),
+        round: None,
         curve: vec![],
         key: format!("merged-{}", hash.finalize().to_hex()),
     }

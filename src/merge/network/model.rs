@@ -405,6 +405,7 @@ mod tests {
             seen: Default::default(),
             in_network: None,
             seen_unknown: false,
+            round: None,
             curve: vec![],
             key: String::new(),
         };

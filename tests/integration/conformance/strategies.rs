@@ -1,4 +1,5 @@
 //! Every strategy of the registry, with variations, compositions and parameters that are out of range.
+use super::problems::Problem;
 use candle_ensemble::{
     plan::{Horizontal, Settings},
     strategy::{self, Bagging, EnsembleBuilder, MultiRun},
@@ -34,6 +35,10 @@ const KNOWN: &[(&str, usize)] = &[
     ("random-subspace:3", 3),
     ("random-patches:3:0.6:0.5", 3),
     ("forward-chaining:3:gap=2", 3),
+    ("adaboost:3:algorithm=samme.r", 3),
+    ("k-fold:3+adaboost:2:algorithm=samme.r", 6),
+    ("gradient-boosting:3:subsample=0.7", 3),
+    ("multi-run:2:validation=0.2+gradient-boosting:3:0.5:patience=1", 6),
     ("horizontal:3", 3),
     ("snapshot:2", 2),
     ("fast-geometric:2:0.02:0.01:0", 2),
@@ -74,6 +79,10 @@ const BAD: &[(&str, &str)] = &[
     ("random-subspace:2:0", "feature"),
     ("forward-chaining:0", "folds"),
     ("forward-chaining:100", "number of rows"),
+    ("gradient-boosting:0", "rounds"),
+    ("gradient-boosting:2:shrinkage=0", "shrinkage"),
+    ("gradient-boosting:2:subsample=1.5", "subsample"),
+    ("gradient-boosting:2:patience=0", "patience"),
 ];
 
 type MakeBoxed = fn() -> Boxed;
@@ -117,6 +126,21 @@ pub fn bad() -> Vec<(Boxed, &'static str)> {
 }
 
 impl Row {
+    /// Whether the strategy trains members that depend on each other.
+    pub fn is_sequence(&self) -> bool {
+        self.name.contains("adaboost") || self.name.contains("gradient-boosting")
+    }
+
+    /// Members that depend on each other learn one class or plain values a row.
+    pub fn goes_with(&self, problem: Problem) -> bool {
+        match problem {
+            Problem::Classes | Problem::Binary => true,
+            Problem::Ordered => !self.name.contains("gradient-boosting"),
+            Problem::Values => !self.name.contains("adaboost"), // two values
+            _ => !self.is_sequence(),
+        }
+    }
+
     pub fn strategy(&self) -> Boxed {
         let small = [("runs", "3"), ("k", "3"), ("folds", "3"), ("epochs", "2"), ("cycles", "2")];
         match &self.make {
