@@ -188,7 +188,7 @@ impl Method for McDropout {
         if layer.is::<drop_in::Dropout>() {
             // It has no variables, so the position is its name.
             let prefix = format!("dropout.{}", at.position);
-            return Ok(Some(seq().add(self.masks(&At { prefix: &prefix, ..*at }, p, unit)?)));
+            return Ok(Some(seq().add(self.masks(&at.named(&prefix), p, unit)?)));
         }
         Ok(Some(seq().add(self.masks(at, p, unit)?)))
     }
