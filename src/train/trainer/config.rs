@@ -5,8 +5,8 @@ use crate::{
     plan::{BatchSize, LrSchedule, RunSpec, Settings},
     train::{
         Adversarial, Averaging, BatchTransforms, ClassWeights, Clip, Constraints, Distillation,
-        EarlyStopping, Freeze, JointLoss, LayerDecay, Loss, LossScale, Monitor, Noises, Optimizer, ParameterGroups,
-        ReduceOnPlateau, Regularizers, Unfreeze,
+        EarlyStopping, Freeze, JointLoss, LayerDecay, Loss, LossScale, Monitor, Noises, Optimizer,
+        ParameterGroups, ReduceOnPlateau, Regularizers, Unfreeze,
     },
     weights::{InitScheme, WeightFilter},
     Error, Result,

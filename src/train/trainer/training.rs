@@ -24,9 +24,7 @@ use crate::{
         groups::{places, Place},
         monitor::EpochMonitor,
         run::named_element,
-        trainer::{
-            checkpoint::TrainingState, custom::Custom, phase::Phase, scaling, TrainConfig,
-        },
+        trainer::{checkpoint::TrainingState, custom::Custom, phase::Phase, scaling, TrainConfig},
         transfer::{Freezing, Frozen},
         LossScaling, Moves, OptimizerState, PlateauMonitor, Regularizers, Retrain, Run, StoppingMonitor,
         StoppingStatus,

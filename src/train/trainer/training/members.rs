@@ -1,11 +1,6 @@
 //! What the training of a network that holds several members adds to that of one.
 use super::{spread::Spread, Training};
-use crate::{
-    data::Batch,
-    network::mean_of_members,
-    train::joint::of_one,
-    Network, Result, Seed,
-};
+use crate::{data::Batch, network::mean_of_members, train::joint::of_one, Network, Result, Seed};
 use candle_core::{Result as CandleResult, Tensor};
 use std::borrow::Cow;
 
@@ -29,11 +24,7 @@ impl<N: Network> Training<'_, N> {
 
     /// The output of a step and the batch that it counts against in the metric of the training: those of all members, or of
     /// their prediction where they learn parts of one.
-    pub(super) fn counted<'o>(
-        &self,
-        output: &'o Tensor,
-        batch: Batch,
-    ) -> Result<(Cow<'o, Tensor>, Batch)> {
+    pub(super) fn counted<'o>(&self, output: &'o Tensor, batch: Batch) -> Result<(Cow<'o, Tensor>, Batch)> {
         let (joint, count) = (self.config.joint_loss, self.members.count);
         if !joint.is_of_parts() {
             return Ok((Cow::Borrowed(output), batch));

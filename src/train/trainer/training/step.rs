@@ -194,7 +194,8 @@ impl<N: Network> Training<'_, N> {
         for (index, other) in others.iter_mut().enumerate() {
             other.targets = noise.perturb_targets(&other.targets, run.task(), here.of_targets(index))?;
         }
-        let (targets, teacher) = self.with_soft_targets(run, &batch, (&rows, spread.as_ref()), targets, || when(at))?;
+        let (targets, teacher) =
+            self.with_soft_targets(run, &batch, (&rows, spread.as_ref()), targets, || when(at))?;
         let activations = self.monitor_of_epoch.as_ref().is_some_and(|monitor| monitor.is_due(step.batch));
         Ok(Some(ReadyStep {
             at,
