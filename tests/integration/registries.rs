@@ -1,5 +1,7 @@
 //! The documentation names every entry of every registry.
-use candle_ensemble::{combine, evaluate, merge, metrics, plan::Collect, registry::Registry, strategy};
+use candle_ensemble::{
+    combine, evaluate, merge, metrics, nn::many::EfficientEnsemble, plan::Collect, registry::Registry, strategy,
+};
 
 /// The module documentation of a source file.
 fn docs(source: &str) -> String {
@@ -21,6 +23,7 @@ fn module_docs_have_the_tables_of_the_registries() {
         ("combine", include_str!("../../src/combine/mod.rs"), combine::registry().markdown()),
         ("merge", include_str!("../../src/merge/mod.rs"), merge::registry().markdown()),
         ("metrics", include_str!("../../src/metrics/mod.rs"), metrics::registry().markdown()),
+        ("nn/many", include_str!("../../src/nn/many/mod.rs"), EfficientEnsemble::registry().markdown()),
     ] {
         let as_comment: String = table.lines().map(|line| format!("//! {line}\n")).collect();
         assert!(docs(source).contains(&table), "src/{file}/mod.rs must have this table:\n{as_comment}");
@@ -70,4 +73,5 @@ fn names_and_aliases_are_unique_and_in_kebab_case() {
     check(combine::registry());
     check(merge::registry());
     check(metrics::registry());
+    check(EfficientEnsemble::registry());
 }

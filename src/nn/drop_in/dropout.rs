@@ -49,6 +49,11 @@ impl Dropout {
         Self { p }
     }
 
+    /// The probability with which elements are dropped.
+    pub(in crate::nn) fn probability(&self) -> f64 {
+        self.p.into()
+    }
+
     /// The forward pass.
     ///
     /// # Errors
@@ -57,7 +62,7 @@ impl Dropout {
         if !train {
             return Ok(x.clone());
         }
-        let p = f64::from(self.p);
+        let p = self.probability();
         below_one("the probability of dropout", p)?;
         let seeds = next_draws();
         if seeds.is_empty() {

@@ -8,15 +8,14 @@ use crate::{
             dense::Dense,
             rows::Rows,
             scale::scale,
-            variables::{ScaleInit, Start},
+            variables::{init_text, ScaleInit, Start, INIT},
             EfficientEnsemble, MEMBERS,
         },
         seq,
         then::{Then, WithThen},
         Sequential,
     },
-    registry::{Argument, Entry},
-    Error,
+    registry::Entry,
 };
 use candle_core::{ModuleT, Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -79,7 +78,7 @@ impl BatchEnsemble {
     /// `members` members.
     #[must_use]
     pub fn new(members: usize) -> Self {
-        Self { members, init: ScaleInit::RandomSigns { probability: 0.5 } }
+        Self { members, init: ScaleInit::default() }
     }
 
     /// Sets how `r` and `s` begin. torch-uncertainty draws them from `N(1, 0.5²)`.
@@ -95,27 +94,12 @@ impl Method for BatchEnsemble {
         "BatchEnsemble",
         "Shared weights, with inputs and outputs scaled by each member",
         |arguments| {
-            let ensemble = Self::new(arguments.get("members")?);
-            let (probability, deviation) =
-                (arguments.optional("probability")?, arguments.optional("deviation")?);
-            let ensemble = match (probability, deviation) {
-                (None, None) => ensemble,
-                (Some(probability), None) => ensemble.init(ScaleInit::RandomSigns { probability }),
-                (None, Some(deviation)) => ensemble.init(ScaleInit::Normal { mean: 1., deviation }),
-                (Some(_), Some(_)) => {
-                    let what = "the arguments probability and deviation of batch-ensemble";
-                    return Err(Error::invalid(what, "given one at most", "both given"));
-                }
-            };
+            let ensemble = Self::new(arguments.get("members")?).init(arguments.get("init")?);
             ensemble.check()?;
             Ok(ensemble.into())
         },
     )
-    .with_arguments(&[
-        MEMBERS,
-        Argument::optional("probability", "The scales begin as random signs, 1 with this probability"),
-        Argument::optional("deviation", "The scales begin as N(1, deviation²)"),
-    ])
+    .with_arguments(&[MEMBERS, INIT])
     .with_source("Wen, Tran and Ba 2020, arXiv:2002.06715");
 
     fn check(&self) -> crate::Result<()> {
@@ -136,13 +120,7 @@ impl Method for BatchEnsemble {
 /// As in text: `batch-ensemble:4`.
 impl fmt::Display for BatchEnsemble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "batch-ensemble:{}", self.members)?;
-        match self.init {
-            ScaleInit::RandomSigns { probability: 0.5 } => Ok(()),
-            ScaleInit::RandomSigns { probability } => write!(f, ":probability={probability}"),
-            ScaleInit::Normal { mean: 1., deviation } => write!(f, ":deviation={deviation}"),
-            other => write!(f, " from {other:?}"),
-        }
+        write!(f, "batch-ensemble:{}{}", self.members, init_text(self.init))
     }
 }
 

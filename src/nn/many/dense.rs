@@ -1,6 +1,7 @@
 //! Layers whose outputs are weighted sums of inputs: linear layers and convolutions.
 use crate::nn::{then::Then, then::WithThen, Conv1d, Conv2d, Linear, Sequential};
 use candle_core::{Result, Tensor};
+use candle_nn::{Conv1dConfig, Conv2dConfig};
 use std::any::Any;
 
 /// A layer with a weight for each pair of an input and an output.
@@ -69,6 +70,20 @@ impl Dense {
             Self::Linear(_) => Self::Linear(Linear::new(weight, bias)),
             Self::Conv1d(layer) => Self::Conv1d(Conv1d::new(weight, bias, *layer.config())),
             Self::Conv2d(layer) => Self::Conv2d(Conv2d::new(weight, bias, *layer.config())),
+        }
+    }
+
+    /// The same layer with another number of groups, of which a linear layer has one.
+    pub(super) fn with_groups(&self, groups: usize) -> Self {
+        let (weight, bias) = (self.weight().clone(), self.bias().cloned());
+        match self {
+            Self::Linear(_) => self.clone(),
+            Self::Conv1d(layer) => {
+                Self::Conv1d(Conv1d::new(weight, bias, Conv1dConfig { groups, ..*layer.config() }))
+            }
+            Self::Conv2d(layer) => {
+                Self::Conv2d(Conv2d::new(weight, bias, Conv2dConfig { groups, ..*layer.config() }))
+            }
         }
     }
 

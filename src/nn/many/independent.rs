@@ -5,10 +5,12 @@ use crate::{
         many::{
             check_members,
             convert::{At, DenseLayer, Method},
-            heads::head,
+            embedding::SeparateEmbedding,
+            heads::separate,
+            norm::separate_norm,
             EfficientEnsemble, MEMBERS,
         },
-        Sequential,
+        seq, Sequential,
     },
     registry::Entry,
 };
@@ -82,11 +84,14 @@ impl Method for Independent {
     }
 
     fn dense(&self, layer: &DenseLayer<'_>) -> Result<Option<Sequential>> {
-        head(layer)
+        Ok(Some(seq().add(separate(layer, layer.at.is_first)?)))
     }
 
-    fn other(&self, _layer: &dyn Any, _at: &At<'_>) -> Result<Option<Sequential>> {
-        Ok(None)
+    fn other(&self, layer: &dyn Any, at: &At<'_>) -> Result<Option<Sequential>> {
+        match separate_norm(layer, at, Ok)? {
+            Some(norm) => Ok(Some(norm)),
+            None => Ok(SeparateEmbedding::of(layer, at)?.map(|layer| seq().add(layer))),
+        }
     }
 }
 

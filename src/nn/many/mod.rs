@@ -27,9 +27,24 @@
 //! # Methods
 //! [`EfficientEnsemble`] is any of them, and its [`registry`](EfficientEnsemble::registry) makes them from text.
 //!
+//! | Name | Item | What it does | Arguments |
+//! |---|---|---|---|
+//! | `batch-ensemble` | [`BatchEnsemble`] | Shared weights, with inputs and outputs scaled by each member | `members=4`, `init=random-signs` |
+//! | `tab-m`, `tabm` | [`TabM`] | BatchEnsemble for tables, with separate last layers | `k=32`, `init=random-signs` |
+//! | `tab-m-mini`, `tabm-mini` | [`TabMMini`] | Shared layers, with inputs scaled by each member and separate last layers | `k=32`, `init=random-signs` |
+//! | `heads` | [`Heads`] | One network with a last layer for each member | `members=4` |
+//! | `independent` | [`Independent`] | Complete networks in one, which share no weights | `members=4` |
+//! | `packed` | [`Packed`] | Narrow networks side by side, in groups | `members=4`, `alpha=2`, `gamma=1` |
+//! | `mimo` | [`Mimo`] | One network with an input and an output for each member | `members=4`, `batch-repetition=1`, `input-repetition=0` |
+//! | `masksembles` | [`Masksembles`] | One network in which fixed masks choose the features of each member | `members=4`, `scale=2` |
+//! | `mc-dropout` | [`McDropout`] | One network whose dropout stays on, with a mask for each member | `passes=32`, `[p=…]` |
 mod convert;
 mod dense;
+mod embedding;
+mod masks;
+mod member_masks;
 mod network;
+mod norm;
 mod outline;
 mod recorded;
 mod rows;
@@ -131,6 +146,14 @@ methods! {
     heads::Heads,
     /// Complete networks in one. See [`Independent`].
     independent::Independent,
+    /// Narrow networks side by side, in groups. See [`Packed`].
+    packed::Packed,
+    /// One network with an input and an output for each member. See [`Mimo`].
+    mimo::Mimo,
+    /// One network in which fixed masks choose the features of each member. See [`Masksembles`].
+    masksembles::Masksembles,
+    /// One network whose dropout stays on, with a mask for each member. See [`McDropout`].
+    mc_dropout::McDropout,
 }
 
 impl EfficientEnsemble {

@@ -27,6 +27,8 @@ pub(super) struct Place {
     pub(super) prefix: String,
     /// The names of its variables.
     pub(super) names: BTreeSet<String>,
+    /// Whether one of them is of floats, and not the state of dropout.
+    pub(super) has_floats: bool,
 }
 
 /// All layers, in the order of the forward pass.
@@ -69,9 +71,11 @@ impl Outline {
                 recorded.in_order().map(|asked| &asked.name).filter(|of| own(of)).cloned().collect();
             let bias = dense.as_ref().and_then(|dense| recorded.behind(dense.bias()?));
             names.extend(bias.map(|bias| bias.name.clone()));
+            let is_float = |name: &String| recorded.named(name).is_some_and(|asked| asked.dtype().is_float());
+            let has_floats = names.iter().any(is_float);
             let is_known = !names.is_empty() || is_stateless(layer.as_any());
             let unknown = if is_known { None } else { Some(layer.type_name()) };
-            self.0.push(Place { position, unknown, dense, prefix, names });
+            self.0.push(Place { position, unknown, dense, prefix, names, has_floats });
         }
     }
 
@@ -116,7 +120,7 @@ fn parent(name: &str) -> &str {
 /// What the variables of a layer have in common, from the name of one of them.
 fn prefix(name: &str) -> &str {
     match name.rsplit_once('.') {
-        Some((parent, "weight" | "running_mean" | "gamma")) => parent,
+        Some((parent, "weight" | "running_mean" | "gamma" | "seed")) => parent,
         None if name == "weight" => "",
         _ => name,
     }
@@ -157,6 +161,9 @@ fn a_variable_of(layer: &dyn Any) -> Option<Tensor> {
         GroupNorm => weight,
         RmsNorm => weight,
         Embedding => embeddings,
+        Dropout => seed,
+        SpatialDropout1d => seed,
+        SpatialDropout2d => seed,
         candle_nn::BatchNorm => running_mean,
         candle_nn::LayerNorm => weight,
         candle_nn::RmsNorm => weight,

@@ -25,6 +25,11 @@ impl Asked {
         ask(root, self.shape.clone(), &self.name, self.init, self.dtype, &self.device)
     }
 
+    /// The variable of this name with another shape and another beginning.
+    pub(super) fn get_as(&self, root: &VarBuilder<'_>, shape: Shape, init: Init) -> Result<Tensor> {
+        ask(root, shape, &self.name, init, self.dtype, &self.device)
+    }
+
     pub(super) fn init(&self) -> Init {
         self.init
     }
@@ -72,6 +77,11 @@ impl Recorded {
     /// The variable behind a tensor that the constructor was given.
     pub(super) fn behind(&self, tensor: &Tensor) -> Option<&Asked> {
         self.by_name.get(self.by_id.get(&tensor.id())?)
+    }
+
+    /// The variable of this name.
+    pub(super) fn named(&self, name: &str) -> Option<&Asked> {
+        self.by_name.get(name)
     }
 
     /// All variables, in the order in which the constructor asked for them.

@@ -7,7 +7,7 @@ use crate::{
             check_members,
             convert::{DenseLayer, Method},
             heads::head,
-            variables::ScaleInit,
+            variables::{init_text, ScaleInit, INIT},
             EfficientEnsemble,
         },
         seq, Sequential,
@@ -72,7 +72,7 @@ impl TabM {
     /// `k` members.
     #[must_use]
     pub fn new(k: usize) -> Self {
-        Self { k, init: ScaleInit::RandomSigns { probability: 0.5 } }
+        Self { k, init: ScaleInit::default() }
     }
 
     /// Sets how the first `r` begins.
@@ -95,12 +95,12 @@ pub(super) const K: Argument = Argument::new("k", "32", "The number of members")
 impl Method for TabM {
     const ENTRY: Entry<EfficientEnsemble> =
         Entry::new("tab-m", "TabM", "BatchEnsemble for tables, with separate last layers", |arguments| {
-            let tab_m = Self::new(arguments.get("k")?);
+            let tab_m = Self::new(arguments.get("k")?).init(arguments.get("init")?);
             tab_m.check()?;
             Ok(tab_m.into())
         })
         .with_aliases(&["tabm"])
-        .with_arguments(&[K])
+        .with_arguments(&[K, INIT])
         .with_source("Gorishniy, Kotelnikov and Babenko 2025, arXiv:2410.24210");
 
     fn check(&self) -> crate::Result<()> {
@@ -125,10 +125,6 @@ impl Method for TabM {
 /// As in text: `tab-m:32`.
 impl fmt::Display for TabM {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tab-m:{}", self.k)?;
-        match self.init {
-            ScaleInit::RandomSigns { probability: 0.5 } => Ok(()),
-            other => write!(f, " from {other:?}"),
-        }
+        write!(f, "tab-m:{}{}", self.k, init_text(self.init))
     }
 }

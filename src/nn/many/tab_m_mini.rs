@@ -10,7 +10,7 @@ use crate::{
             rows::Rows,
             scale::scale,
             tab_m::K,
-            variables::ScaleInit,
+            variables::{init_text, ScaleInit, INIT},
             EfficientEnsemble,
         },
         seq,
@@ -70,7 +70,7 @@ impl TabMMini {
     /// `k` members.
     #[must_use]
     pub fn new(k: usize) -> Self {
-        Self { k, init: ScaleInit::RandomSigns { probability: 0.5 } }
+        Self { k, init: ScaleInit::default() }
     }
 
     /// Sets how `r` begins.
@@ -93,13 +93,13 @@ impl Method for TabMMini {
         "TabMMini",
         "Shared layers, with inputs scaled by each member and separate last layers",
         |arguments| {
-            let mini = Self::new(arguments.get("k")?);
+            let mini = Self::new(arguments.get("k")?).init(arguments.get("init")?);
             mini.check()?;
             Ok(mini.into())
         },
     )
     .with_aliases(&["tabm-mini"])
-    .with_arguments(&[K])
+    .with_arguments(&[K, INIT])
     .with_source("Gorishniy, Kotelnikov and Babenko 2025, arXiv:2410.24210");
 
     fn check(&self) -> crate::Result<()> {
@@ -127,11 +127,7 @@ impl Method for TabMMini {
 /// As in text: `tab-m-mini:32`.
 impl fmt::Display for TabMMini {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tab-m-mini:{}", self.k)?;
-        match self.init {
-            ScaleInit::RandomSigns { probability: 0.5 } => Ok(()),
-            other => write!(f, " from {other:?}"),
-        }
+        write!(f, "tab-m-mini:{}{}", self.k, init_text(self.init))
     }
 }
 

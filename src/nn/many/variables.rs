@@ -1,12 +1,14 @@
 //! Variables with one entry for each member.
 use crate::{
+    nn::{many::masks, random::seed_of},
+    registry::{Argument, ArgumentValue},
     weights::members::{has_entries, MEMBERS},
     Error,
 };
 use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::{init::NormalOrUniform, Init, VarBuilder};
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
+use std::{cell::Cell, fmt};
 
 /// How the scales of members begin.
 ///
@@ -35,6 +37,59 @@ pub enum ScaleInit {
     },
     /// All scales are 1.
     Ones,
+}
+
+/// As in text: `random-signs:0.5`, `normal:1:0.5`, `ones`.
+impl fmt::Display for ScaleInit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RandomSigns { probability } => write!(f, "random-signs:{probability}"),
+            Self::Normal { mean, deviation } => write!(f, "normal:{mean}:{deviation}"),
+            Self::Ones => f.write_str("ones"),
+        }
+    }
+}
+
+impl ArgumentValue for ScaleInit {
+    fn must_be() -> String {
+        "random-signs, random-signs:probability, normal:mean:deviation or ones".into()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split(':').map(str::trim).collect();
+        Some(match *parts {
+            ["random-signs"] => Self::default(),
+            ["random-signs", p] => Self::RandomSigns { probability: p.parse().ok()? },
+            ["normal", mean, deviation] => {
+                Self::Normal { mean: mean.parse().ok()?, deviation: deviation.parse().ok()? }
+            }
+            ["ones"] => Self::Ones,
+            _ => return None,
+        })
+    }
+}
+
+/// 1 and −1 with the same probability.
+impl Default for ScaleInit {
+    fn default() -> Self {
+        Self::RandomSigns { probability: 0.5 }
+    }
+}
+
+/// The argument for how scales begin.
+pub(super) const INIT: Argument = Argument::new(
+    "init",
+    "random-signs",
+    "How scales begin: random-signs:probability, normal:mean:deviation or ones",
+)
+.nested();
+
+/// The argument behind the others of a text; empty for the default.
+pub(super) fn init_text(init: ScaleInit) -> String {
+    match init == ScaleInit::default() {
+        true => String::new(),
+        false => format!(":init={init}"),
+    }
 }
 
 impl ScaleInit {
@@ -67,6 +122,8 @@ pub(super) enum Start {
     Alike(Init),
     /// Each number is 1 with this probability, and −1 otherwise.
     Signs(f64),
+    /// Integers: the masks of [`Masksembles`](crate::nn::many::Masksembles) with this scale.
+    Masks { scale: f64 },
 }
 
 impl From<ScaleInit> for Start {
@@ -122,6 +179,7 @@ impl<'a> Variables<'a> {
         let declared = match start {
             Start::Each(init) | Start::Alike(init) => of_entry(init, entry),
             Start::Signs(_) => Init::Uniform { lo: -1., up: 1. },
+            Start::Masks { .. } => Init::Uniform { lo: 0., up: u32::MAX.into() },
         };
         let made = vb.get_with_hints_dtype(dims, name, declared, dtype)?;
         self.found.set(Some(count));
@@ -182,6 +240,12 @@ fn begin(var: &Var, start: Start) -> Result<()> {
             // Uniform from −1 to 1, which is below 2p − 1 with probability p.
             let positive = drawn.lt(2. * probability - 1.)?.to_dtype(var.dtype())?;
             var.set(&positive.affine(2., -1.)?)
+        }
+        Start::Masks { scale } => {
+            let (members, features) = drawn.dims2()?;
+            let seed = seed_of(&drawn.flatten_all()?.to_vec1::<u32>()?);
+            let masks = masks::draw(features, members, scale, seed)?;
+            var.set(&Tensor::from_vec(masks, var.shape(), var.device())?)
         }
     }
 }

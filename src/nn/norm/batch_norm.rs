@@ -253,6 +253,19 @@ impl BatchNorm {
         Ok(Self { config, affine, running_mean, running_var, frozen })
     }
 
+    /// A layer with these variables, each with one element for each channel, in any shape. It is `frozen` if it normalizes
+    /// by its running statistics in training too.
+    pub(in crate::nn) fn of_variables(
+        config: BatchNormConfig,
+        affine: Option<(Tensor, Tensor)>,
+        [mean, var]: [&Tensor; 2],
+        frozen: bool,
+    ) -> Result<Self> {
+        config.check()?;
+        let (running_mean, running_var) = (Var::from_tensor(mean)?, Var::from_tensor(var)?);
+        Ok(Self { config, affine, running_mean, running_var, frozen })
+    }
+
     /// The parameters.
     #[must_use]
     pub fn config(&self) -> BatchNormConfig {
@@ -330,7 +343,7 @@ impl BatchNorm {
             let old = numbers(var)?;
             let new = old.iter().zip(values).map(|(old, x)| (1. - share) * old + share * factor * x);
             let new = Tensor::from_iter(new, &Device::Cpu)?.to_dtype(var.dtype())?;
-            var.set(&new.to_device(var.device())?)?;
+            var.set(&new.reshape(var.shape())?.to_device(var.device())?)?;
         }
         Ok(())
     }
@@ -346,7 +359,7 @@ impl BatchNorm {
 }
 
 fn numbers(var: &Var) -> Result<Vec<f64>> {
-    var.as_detached_tensor().to_dtype(DType::F64)?.to_vec1()
+    var.as_detached_tensor().to_dtype(DType::F64)?.flatten_all()?.to_vec1()
 }
 
 impl ModuleT for BatchNorm {

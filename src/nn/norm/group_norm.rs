@@ -86,12 +86,15 @@ impl GroupNorm {
         let bias = vb.get_with_hints(channels, "bias", Init::Const(0.))?;
         Ok(Self { weight, bias, groups, eps })
     }
-}
 
-impl GroupNorm {
     /// The scale of each channel.
     pub(in crate::nn) fn weight(&self) -> &Tensor {
         &self.weight
+    }
+
+    /// The number of groups, and what is added to the variance.
+    pub(in crate::nn) fn parameters(&self) -> (usize, f64) {
+        (self.groups, self.eps)
     }
 }
 

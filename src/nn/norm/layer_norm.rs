@@ -135,6 +135,12 @@ impl LayerNorm {
     pub fn eps(&self) -> f64 {
         self.eps
     }
+
+    /// Whether the mean is removed.
+    #[must_use]
+    pub fn remove_mean(&self) -> bool {
+        self.center
+    }
 }
 
 impl Module for LayerNorm {

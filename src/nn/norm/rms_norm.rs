@@ -66,12 +66,15 @@ impl RmsNorm {
         positive("the eps of RmsNorm", eps)?;
         Ok(Self { weight: vb.get_with_hints(size, "weight", Init::Const(1.))?, eps })
     }
-}
 
-impl RmsNorm {
     /// The scale of each element.
     pub(in crate::nn) fn weight(&self) -> &Tensor {
         &self.weight
+    }
+
+    /// What is added to the mean square.
+    pub(in crate::nn) fn eps(&self) -> f64 {
+        self.eps
     }
 }
 

@@ -79,6 +79,16 @@ impl Dropout {
         below_one("the probability of dropout", p)?;
         Ok(Self { p, draws: Draws::new(&vb)? })
     }
+
+    /// The variable `seed`.
+    pub(in crate::nn) fn seed(&self) -> &Tensor {
+        &self.draws.seed
+    }
+
+    /// The probability with which elements are dropped.
+    pub(in crate::nn) fn probability(&self) -> f64 {
+        self.p
+    }
 }
 
 impl ModuleT for Dropout {

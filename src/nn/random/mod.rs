@@ -73,10 +73,14 @@ impl Draws {
 /// The generator of the next pass of a layer with these variables. It counts the pass.
 fn generator(seed: &Tensor, counter: &Var) -> Result<ChaCha8Rng> {
     let step = counter.to_scalar::<u32>()?;
-    let seeds = seed.to_vec1::<u32>()?;
-    let seed = seeds.into_iter().fold(Seed::from(0), |seed, part| seed.nth("dropout", part.into()));
+    let seed = seed_of(&seed.to_vec1::<u32>()?);
     counter.set(&Tensor::new(step.wrapping_add(1), counter.device())?)?;
     Ok(seed.nth("step", step.into()).rng())
+}
+
+/// The seed that integers of a variable make.
+pub(super) fn seed_of(parts: &[u32]) -> Seed {
+    parts.iter().fold(Seed::from(0), |seed, part| seed.nth("dropout", (*part).into()))
 }
 
 /// The number of elements that each of several generators draws.

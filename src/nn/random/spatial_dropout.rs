@@ -26,6 +26,16 @@ macro_rules! spatial_dropout {
                 below_one(concat!("the probability of ", stringify!($name)), p)?;
                 Ok(Self { p, draws: Draws::new(&vb)? })
             }
+
+            /// The variable `seed`.
+            pub(in crate::nn) fn seed(&self) -> &Tensor {
+                &self.draws.seed
+            }
+
+            /// The probability with which channels are dropped.
+            pub(in crate::nn) fn probability(&self) -> f64 {
+                self.p
+            }
         }
 
         impl ModuleT for $name {

@@ -134,9 +134,10 @@ fn layers_that_cannot_be_converted_are_named() {
         let e = EfficientEnsemble::registry().parse(text).unwrap_err().to_string();
         assert!(e.contains("must be at least 1, but is 0"), "{e}");
     }
-    let e = EfficientEnsemble::registry().parse("batch-ensemble:4:0.5:0.5").unwrap_err().to_string();
-    assert!(e.contains("must be given one at most"), "{e}");
-    let e = EfficientEnsemble::registry().parse("batch-ensemble:probability=2").unwrap_err().to_string();
+    let e = EfficientEnsemble::registry().parse("tab-m:init=signs").unwrap_err().to_string();
+    assert!(e.contains("the argument init of tab-m must be random-signs, random-signs:probability"), "{e}");
+    let e =
+        EfficientEnsemble::registry().parse("batch-ensemble:init=random-signs:2").unwrap_err().to_string();
     assert!(e.contains("probability must be from 0 to 1"), "{e}");
 }
 
@@ -171,7 +172,10 @@ fn shapes_of_inputs_and_outputs_are_checked() {
 fn methods_go_from_text_to_text() {
     for text in [
         "batch-ensemble:8",
-        "batch-ensemble:8:deviation=0.5",
+        "batch-ensemble:8:init=normal:1:0.5",
+        "tab-m:8:init=normal:0:1",
+        "tab-m-mini:8:init=ones",
+        "batch-ensemble:2:init=random-signs:0.9",
         "tab-m:16",
         "tab-m-mini:4",
         "heads:8",
