@@ -39,7 +39,9 @@ fn techniques() -> Vec<(&'static str, Target, Change)> {
         ("clip by norm", Target::Open, |t| t.clip(Clip::Norm(1.))),
         ("clip by unit (AGC)", Target::Open, |t| t.clip(Clip::Adaptive { ratio: 0.01, floor: 1e-3 })),
         ("adversarial training", Target::Open, |t| t.adversarial(Adversarial::fast_gradient_sign(0.01))),
-        ("adversarial training, 3 steps", Target::Open, |t| t.adversarial(ProjectedGradient::new(0.01).steps(3))),
+        ("adversarial training, 3 steps", Target::Open, |t| {
+            t.adversarial(ProjectedGradient::new(0.01).steps(3))
+        }),
         ("focal loss", Target::Open, |t| t.loss(Loss::Focal { gamma: 2. })),
         ("class weights", Target::Open, |t| t.class_weights(ClassWeights::Balanced)),
         ("custom loss", Target::Open, |t| t.custom_loss("cross-entropy", cross_entropy)),

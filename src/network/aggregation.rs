@@ -99,7 +99,9 @@ pub(crate) fn by_member(outputs: &Tensor, members: usize) -> Result<Tensor> {
             let dims = [&[members, rows / members], rest].concat();
             outputs.reshape(dims)
         }
-        dims => bail!("an output of shape {dims:?} has not the same number of rows for each of {members} members"),
+        dims => {
+            bail!("an output of shape {dims:?} has not the same number of rows for each of {members} members")
+        }
     }
 }
 
@@ -184,7 +186,8 @@ mod tests {
         let outputs = tensor(vec![0., three, three, 0., 0., 0., 0., 3. * three], &[4, 2]);
         let kind = (Output::Logits, TWO);
         let means = Aggregation::MeanPrediction.output(kind, &outputs, 2).unwrap().unwrap();
-        let by_hand: [[f64; 2]; 2] = [[(0.25 + 0.5) / 2., (0.75 + 0.5) / 2.], [(0.75 + 1. / 28.) / 2., (0.25 + 27. / 28.) / 2.]];
+        let by_hand: [[f64; 2]; 2] =
+            [[(0.25 + 0.5) / 2., (0.75 + 0.5) / 2.], [(0.75 + 1. / 28.) / 2., (0.25 + 27. / 28.) / 2.]];
         for (got, p) in flat(&means).iter().zip(by_hand.as_flattened()) {
             assert!((got - p.ln()).abs() < 1e-14, "{got}");
         }
@@ -195,7 +198,10 @@ mod tests {
     #[test]
     fn distributions_have_no_mean_of_their_kind() {
         let kind = (Output::Gaussian, Task::Regression { outputs: 1 });
-        assert!(Aggregation::MeanPrediction.output(kind, &tensor(vec![0.; 8], &[4, 2]), 2).unwrap().is_none());
+        assert!(Aggregation::MeanPrediction
+            .output(kind, &tensor(vec![0.; 8], &[4, 2]), 2)
+            .unwrap()
+            .is_none());
     }
 
     proptest! {

@@ -12,8 +12,8 @@ mod ordinal;
 pub(crate) mod output;
 pub(crate) mod positions;
 
-pub(crate) use aggregation::{by_member, mean as mean_of_members};
 pub use aggregation::Aggregation;
+pub(crate) use aggregation::{by_member, mean as mean_of_members};
 pub use members::{MemberBatches, Members};
 pub use output::{Output, Scale};
 

@@ -1,6 +1,6 @@
 //! The ready-made trainer with another configuration, for tests that train for a few steps.
 use crate::{
-    network::Output,
+    network::{Aggregation, Output},
     plan::Settings,
     train::{Learner, Run, SharedBuild, TrainConfig, Trainer},
     weights::InitScheme,
@@ -43,6 +43,10 @@ impl<N: Network> Learner for Configured<'_, N> {
 
     fn init(&self, settings: &Settings) -> Result<InitScheme> {
         Learner::init(self.trainer, settings)
+    }
+
+    fn aggregation(&self, _settings: &Settings) -> Result<Aggregation> {
+        Ok(self.config.joint_loss.aggregation())
     }
 
     fn dtype(&self) -> DType {

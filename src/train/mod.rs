@@ -43,8 +43,8 @@ mod stopping;
 mod trainer;
 mod transfer;
 
-pub use adversarial::{Adversarial, FastGradientSign, ProjectedGradient};
 pub(crate) use adversarial::Moves;
+pub use adversarial::{Adversarial, FastGradientSign, ProjectedGradient};
 pub use augment::{
     BatchTransform, BatchTransforms, CutMix, Cutout, FlipAxis, MixedBatch, Mixup, RandomCrop, RandomFlip,
     RandomRotate90, TargetShare,

@@ -295,7 +295,10 @@ mod tests {
             assert_eq!(WeightFilter::Kernels.matches(name, dims), is_kernel, "{name}");
             assert_eq!(WeightFilter::Biases.matches(name, dims), !is_kernel, "{name}");
             assert!(WeightFilter::All.matches(name, dims));
-            assert_eq!(WeightFilter::names(["!head.*"]).matches(name, dims), is_kernel && !name.starts_with("head"));
+            assert_eq!(
+                WeightFilter::names(["!head.*"]).matches(name, dims),
+                is_kernel && !name.starts_with("head")
+            );
         }
         // The rule of the authors' code of TabM.
         let all_but_biases: WeightFilter = "*|!*bias".parse().unwrap();

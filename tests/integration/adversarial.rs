@@ -62,7 +62,8 @@ fn projected_gradients_by_hand() {
 #[test]
 fn the_unit_of_the_inputs_has_no_effect() {
     let of = |unit: f32| {
-        let trainer = plain().input_scaling(Scaling::Standardize).adversarial(Adversarial::fast_gradient_sign(0.1));
+        let trainer =
+            plain().input_scaling(Scaling::Standardize).adversarial(Adversarial::fast_gradient_sign(0.1));
         weight_after_one_step(trainer, &[unit, 3. * unit, 4. * unit], &[1., -1., 2.])
     };
     assert!((of(1.) - of(1000.)).abs() < 1e-6);

@@ -8,19 +8,23 @@ use candle_core::{DType, Module, Result as CandleResult, Tensor};
 use candle_ensemble::{
     data::{Dataset, Inputs, Scaling, TensorDataset},
     exec::{Executor, Sequential, Stacked, Threads},
-    nn::{self, many::EfficientEnsemble},
     network::{MemberBatches, Members},
+    nn::{self, many::EfficientEnsemble},
+    observe::{Event, Flow, Observer},
     plan::Settings,
     strategy::MultiRun,
     train::{
-        Adversarial, Averaging, BatchTransforms, ClassWeights, Distillation, EarlyStopping, JointLoss, Loss, LossScale,
-        Monitor, Noises, Optimizer, Output, ProjectedGradient, Sgd, Trainer, WarmStart,
+        Adversarial, Averaging, BatchTransforms, ClassWeights, Distillation, EarlyStopping, JointLoss, Loss,
+        LossScale, Monitor, Noises, Optimizer, Output, ProjectedGradient, Sgd, Trainer, WarmStart,
     },
     weights::Weights,
     Checkpoints, Member, Network, Result, Session,
 };
 use candle_nn::{Init, VarBuilder};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 /// The number of members.
 const M: usize = 3;
@@ -35,7 +39,8 @@ struct Lines {
 
 impl Lines {
     fn new(outputs: usize, batches: MemberBatches, vb: &VarBuilder<'_>) -> CandleResult<Self> {
-        let weight = vb.get_with_hints((M, outputs, 2), "members.weight", Init::Uniform { lo: -1., up: 1. })?;
+        let weight =
+            vb.get_with_hints((M, outputs, 2), "members.weight", Init::Uniform { lo: -1., up: 1. })?;
         let bias = vb.get_with_hints((M, outputs), "members.bias", Init::Const(0.25))?;
         Ok(Self { weight, bias, batches })
     }
@@ -106,7 +111,9 @@ fn start(outputs: usize, by: f64) -> WarmStart {
     let (weight, bias) = weights(outputs, by);
     let weight = Tensor::from_vec(weight, (M, outputs, 2), &CPU).unwrap();
     let bias = Tensor::from_vec(bias, (M, outputs), &CPU).unwrap();
-    let all: Weights = BTreeMap::from([("members.weight".into(), weight), ("members.bias".into(), bias)]).into_iter().collect();
+    let all: Weights = BTreeMap::from([("members.weight".into(), weight), ("members.bias".into(), bias)])
+        .into_iter()
+        .collect();
     WarmStart::new(all).unwrap()
 }
 
@@ -114,7 +121,8 @@ fn plain_start(outputs: usize) -> WarmStart {
     let (weight, bias) = weights(outputs, 0.);
     let weight = Tensor::from_slice(&weight[..outputs * 2], (outputs, 2), &CPU).unwrap();
     let bias = Tensor::from_slice(&bias[..outputs], outputs, &CPU).unwrap();
-    let all: Weights = BTreeMap::from([("weight".into(), weight), ("bias".into(), bias)]).into_iter().collect();
+    let all: Weights =
+        BTreeMap::from([("weight".into(), weight), ("bias".into(), bias)]).into_iter().collect();
     WarmStart::new(all).unwrap()
 }
 
@@ -133,7 +141,8 @@ fn one<N: Network>(trainer: &Trainer<N>, data: &dyn Dataset) -> Result<Member> {
 
 /// The same with a quarter of the rows for validation, and the numbers of these rows.
 fn validated<N: Network>(trainer: &Trainer<N>, data: &dyn Dataset) -> Result<(Member, Vec<u32>)> {
-    let (session, builder) = (Session::new(trainer, data).executor(&Sequential), MultiRun::new(1).validation(0.25));
+    let (session, builder) =
+        (Session::new(trainer, data).executor(&Sequential), MultiRun::new(1).validation(0.25));
     let rows = listed(&session.plan(&builder, 5)?.runs[0].valid);
     let pool = session.fit(&builder, 5)?;
     Ok((pool.members()[0].clone(), rows))
@@ -165,7 +174,11 @@ fn trained(member: &Member) -> [[f64; 3]; M] {
 }
 
 /// Gradient descent on all rows, where `slopes` are the derivatives of the loss by the outputs of the members for a row.
-fn descended(rows: &[([f64; 3], f64)], steps: usize, slopes: impl Fn([f64; M], f64) -> [f64; M]) -> [[f64; 3]; M] {
+fn descended(
+    rows: &[([f64; 3], f64)],
+    steps: usize,
+    slopes: impl Fn([f64; M], f64) -> [f64; M],
+) -> [[f64; 3]; M] {
     let (weight, bias) = weights(1, 0.5);
     let mut w = of_members(&weight, &bias);
     for _ in 0..steps {
@@ -217,7 +230,11 @@ fn members_on_one_batch_follow_the_recursion_of_each_joint_loss() -> Result<()> 
     let rows = rows_of(&data);
     for joint in JOINT {
         for epochs in [1, 2, 7] {
-            let trainer = lines(1, SHARED).joint_loss(joint).warm_start(start(1, 0.5)).batch_size(12usize).epochs(epochs);
+            let trainer = lines(1, SHARED)
+                .joint_loss(joint)
+                .warm_start(start(1, 0.5))
+                .batch_size(12usize)
+                .epochs(epochs);
             let member = one(&trainer, &data)?;
             assert_close(trained(&member), descended(&rows, epochs, |o, y| slopes(joint, o, y)));
         }
@@ -235,7 +252,8 @@ fn the_curve_has_the_loss_of_the_members_and_the_error_of_what_they_predict() ->
         let w = of_members(&weight, &bias);
         rows_of(&data).into_iter().map(|(x, y)| (w.map(|w| dot(w, x)), y)).collect()
     };
-    let mean_over_rows = |f: &dyn Fn([f64; M], f64) -> f64| outputs.iter().map(|(o, y)| f(*o, *y)).sum::<f64>() / 12.;
+    let mean_over_rows =
+        |f: &dyn Fn([f64; M], f64) -> f64| outputs.iter().map(|(o, y)| f(*o, *y)).sum::<f64>() / 12.;
     let mean = |o: [f64; M]| o.iter().sum::<f64>() / M as f64;
     let each = |o: [f64; M], y: f64| o.iter().map(|o| (o - y).powi(2)).sum::<f64>() / M as f64;
     let together = |o: [f64; M], y: f64| (mean(o) - y).powi(2);
@@ -247,7 +265,8 @@ fn the_curve_has_the_loss_of_the_members_and_the_error_of_what_they_predict() ->
     let expected: [(&dyn Fn([f64; M], f64) -> f64, &dyn Fn([f64; M], f64) -> f64); 4] =
         [(&each, &each), (&together, &together), (&correlated, &together), (&boosted, &half_of_sum)];
     for (joint, (loss, square)) in JOINT.into_iter().zip(expected) {
-        let trainer = lines(1, SHARED).joint_loss(joint).warm_start(start(1, 0.5)).batch_size(12usize).epochs(1);
+        let trainer =
+            lines(1, SHARED).joint_loss(joint).warm_start(start(1, 0.5)).batch_size(12usize).epochs(1);
         let record = one(&trainer, &data)?.record.curve[0].clone();
         close(record.train_loss, mean_over_rows(loss));
         close(record.train_metric, mean_over_rows(square).sqrt());
@@ -264,10 +283,11 @@ fn weights_of_rows_and_classes_count_for_each_member() -> Result<()> {
     let of_classes = [1., 2.5, 0.5];
     let data = wide(blobs(4, rows, 3, 0.5)).with_weights(of_rows.clone())?;
     let trainer = lines(3, SHARED).warm_start(start(3, 0.5)).batch_size(rows).epochs(1);
-    let member = one(&trainer.class_weights(ClassWeights::parse("1,2.5,0.5")?), &data)?;
+    let member = one(&trainer.class_weights(ClassWeights::Given(of_classes.to_vec())), &data)?;
 
     let (x, labels) = (flat(data.inputs().only().unwrap()), flat(data.targets()));
-    let counts: Vec<f64> = (0..rows).map(|row| f64::from(of_rows[row]) * of_classes[labels[row] as usize]).collect();
+    let counts: Vec<f64> =
+        (0..rows).map(|row| f64::from(of_rows[row]) * of_classes[labels[row] as usize]).collect();
     let total: f64 = counts.iter().sum();
     let (mut weight, mut bias) = weights(3, 0.5);
     let (before, before_bias) = (weight.clone(), bias.clone());
@@ -283,7 +303,8 @@ fn weights_of_rows_and_classes_count_for_each_member() -> Result<()> {
             let label = labels[row] as usize;
             loss -= counts[row] / total * (z[label].exp() / sum).ln() / M as f64;
             for c in 0..classes {
-                let slope = counts[row] / total * (z[c].exp() / sum - f64::from(u8::from(c == label))) / M as f64;
+                let slope =
+                    counts[row] / total * (z[c].exp() / sum - f64::from(u8::from(c == label))) / M as f64;
                 weight[at(c)] -= 0.1 * slope * x[0];
                 weight[at(c) + 1] -= 0.1 * slope * x[1];
                 bias[m * classes + c] -= 0.1 * slope;
@@ -325,7 +346,8 @@ fn a_single_batch_is_that_of_a_plain_network() -> Result<()> {
     let alone = one(&plain(1).warm_start(plain_start(1)).batch_size(4usize).epochs(3), &data)?;
     let first = single.weights["members.weight"].narrow(0, 0, 1)?;
     assert_eq!(bits(&first), bits(&alone.weights["weight"]));
-    let losses = |member: &Member| member.record.curve.iter().map(|r| r.train_loss.to_bits()).collect::<Vec<_>>();
+    let losses =
+        |member: &Member| member.record.curve.iter().map(|r| r.train_loss.to_bits()).collect::<Vec<_>>();
     assert_eq!(losses(&single), losses(&alone));
     Ok(())
 }
@@ -414,19 +436,26 @@ fn members_that_are_alike_are_the_plain_network() -> Result<()> {
 #[test]
 fn rows_with_positions_count_at_each_for_each_member() -> Result<()> {
     let x = wide(line(5, 24, 0.)).inputs().only().unwrap().clone();
-    let classes: Vec<u32> = flat(&x).iter().map(|x| match *x {
-        x if x < -0.7 => 9,
-        x if x < 0. => 0,
-        _ => 1,
-    }).collect();
+    let classes: Vec<u32> = flat(&x)
+        .iter()
+        .map(|x| match *x {
+            x if x < -0.7 => 9,
+            x if x < 0. => 0,
+            _ => 1,
+        })
+        .collect();
     // A position for each of the two inputs; the network has two logits, one for each.
     let labels = Tensor::from_iter(classes.iter().map(|c| c % 2), &CPU)?.reshape((24, 2))?;
     let several = TensorDataset::multi_label(&x, &labels)?;
-    let member = lines(2, SHARED).optimizer(Optimizer::sgd(0.3)).warm_start(start(2, 0.)).batch_size(7usize).epochs(3);
+    let member =
+        lines(2, SHARED).optimizer(Optimizer::sgd(0.3)).warm_start(start(2, 0.)).batch_size(7usize).epochs(3);
     let alone = plain(2).warm_start(plain_start(2)).batch_size(7usize).epochs(3);
     let ((member, _), (alone, _)) = (validated(&member, &several)?, validated(&alone, &several)?);
     let expected = flat(&alone.weights["weight"]);
-    flat(&member.weights["members.weight"]).iter().zip(expected.iter().cycle()).for_each(|(a, b)| close(*a, *b));
+    flat(&member.weights["members.weight"])
+        .iter()
+        .zip(expected.iter().cycle())
+        .for_each(|(a, b)| close(*a, *b));
     for (a, b) in member.record.curve.iter().zip(&alone.record.curve) {
         close(a.train_loss, b.train_loss);
         close(a.valid_loss.unwrap(), b.valid_loss.unwrap());
@@ -482,7 +511,11 @@ fn the_validation_is_that_of_the_ensembles_prediction() -> Result<()> {
 fn soft_gradient_boosting_predicts_a_sum() -> Result<()> {
     let data = wide(line(8, 40, 0.3));
     let joint = JointLoss::SoftGradientBoosting { shrinkage: 0.5 };
-    let trainer = lines(1, SHARED).joint_loss(joint).warm_start(start(1, 0.5)).epochs(60).optimizer(Optimizer::adam(0.02));
+    let trainer = lines(1, SHARED)
+        .joint_loss(joint)
+        .warm_start(start(1, 0.5))
+        .epochs(60)
+        .optimizer(Optimizer::adam(0.02));
     let (member, rows) = validated(&trainer, &data)?;
     let (w, all) = (trained(&member), rows_of(&data));
     let error = |row: &u32| {
@@ -504,17 +537,20 @@ fn distributions_are_mixed_where_a_metric_is_of_distributions() -> Result<()> {
     let data = wide(line(9, 40, 0.3));
     let all = rows_of(&data);
     let trainer = || lines(2, SHARED).output(Output::Gaussian).warm_start(start(2, 0.5)).epochs(2);
-    let rule = EarlyStopping { metric: Some("nll".into()), ..EarlyStopping::default() };
+    let rule = EarlyStopping { metric: Some("distribution-nll".into()), ..EarlyStopping::default() };
     let (watched, rows) = validated(&trainer().early_stopping(rule), &data)?;
     let (member, _) = validated(&trainer(), &data)?;
     let (weight, bias) = (flat(&member.weights["members.weight"]), flat(&member.weights["members.bias"]));
-    let output = |m: usize, k: usize, x: [f64; 3]| dot([weight[4 * m + 2 * k], weight[4 * m + 2 * k + 1], bias[2 * m + k]], x);
+    let output = |m: usize, k: usize, x: [f64; 3]| {
+        dot([weight[4 * m + 2 * k], weight[4 * m + 2 * k + 1], bias[2 * m + k]], x)
+    };
     let (mut each, mut mixture, mut square) = (0., 0., 0.);
     for row in &rows {
         let (x, y) = all[*row as usize];
         let parameters: Vec<(f64, f64)> =
             (0..M).map(|m| (output(m, 0, x), output(m, 1, x).exp().ln_1p() + 1e-6)).collect();
-        let log = |(mean, v): &(f64, f64)| -0.5 * (std::f64::consts::TAU * v).ln() - (mean - y).powi(2) / (2. * v);
+        let log =
+            |(mean, v): &(f64, f64)| -0.5 * (std::f64::consts::TAU * v).ln() - (mean - y).powi(2) / (2. * v);
         each -= parameters.iter().map(log).sum::<f64>() / M as f64;
         mixture -= (parameters.iter().map(|p| log(p).exp()).sum::<f64>() / M as f64).ln();
         square += (parameters.iter().map(|p| p.0).sum::<f64>() / M as f64 - y).powi(2);
@@ -537,7 +573,11 @@ fn fast_weights_do_not_decay() -> Result<()> {
         fn run(&self, inputs: &Inputs, train: bool) -> CandleResult<Tensor> {
             let all = self.run_members(inputs)?;
             let rows = inputs.rows();
-            if train { Ok(all) } else { all.reshape((2, rows, 1))?.mean(0) }
+            if train {
+                Ok(all)
+            } else {
+                all.reshape((2, rows, 1))?.mean(0)
+            }
         }
 
         fn members(&self) -> Members {
@@ -570,7 +610,7 @@ fn fast_weights_do_not_decay() -> Result<()> {
 fn trainers() -> Vec<(&'static str, Trainer<Lines>)> {
     let own = MemberBatches::Own { repetitions: 2, shared: 0.3 };
     let of = |outputs, batches| {
-        let trainer = lines(outputs, batches).shuffle(true).epochs(3).batch_size(7usize);
+        let trainer = lines(outputs, batches).dtype(DType::F32).shuffle(true).epochs(3).batch_size(7usize);
         trainer.optimizer(Optimizer::adam(0.02)).noise(Noises::parse("input:0.1,target:0.05").unwrap())
     };
     let joint = |joint| of(1, SHARED).joint_loss(joint);
@@ -589,7 +629,8 @@ fn trainers() -> Vec<(&'static str, Trainer<Lines>)> {
 #[test]
 fn networks_with_members_resume_to_the_bit() {
     for (name, trainer) in trainers() {
-        let resumed = interrupt_everywhere_on(&line(4, 20, 0.3), &trainer, &MultiRun::new(2), Checkpoints::Epochs(1));
+        let resumed =
+            interrupt_everywhere_on(&line(4, 20, 0.3), &trainer, &MultiRun::new(2), Checkpoints::Epochs(1));
         assert!(resumed > 0, "{name}");
     }
 }
@@ -610,12 +651,31 @@ fn every_executor_gives_the_same_bytes() -> Result<()> {
     Ok(())
 }
 
+/// With how many runs each is trained side by side, 0 for one that cannot be.
+#[derive(Default)]
+struct Told(Mutex<Vec<usize>>);
+
+impl Observer for Told {
+    fn notify(&self, event: &Event<'_>) -> Flow {
+        match event {
+            Event::Stacked { members, .. } => self.0.lock().unwrap().push(*members),
+            Event::NotStacked { reason, .. } => panic!("{reason}"),
+            _ => {}
+        }
+        Flow::Continue
+    }
+}
+
 /// The networks that share weights, whose layers can be trained side by side.
 #[test]
 fn networks_of_many_members_give_the_same_bytes_with_every_executor() -> Result<()> {
     let data = blobs(4, 40, 3, 0.6);
     let mlp = |vb: VarBuilder| {
-        Ok(nn::seq().add(nn::linear(2, 8, vb.pp(0))?).add(nn::Activation::Relu).add(nn::linear(8, 3, vb.pp(1))?))
+        Ok(nn::seq().add(nn::linear(2, 8, vb.pp(0))?).add(nn::Activation::Relu).add(nn::linear(
+            8,
+            3,
+            vb.pp(1),
+        )?))
     };
     let builder = MultiRun::new(3).validation(0.25);
     for text in ["batch-ensemble:4", "tab-m:4", "tab-m-mini:4", "heads:4", "independent:4"] {
@@ -632,21 +692,71 @@ fn networks_of_many_members_give_the_same_bytes_with_every_executor() -> Result<
             let alone = trained(&Sequential)?;
             assert_eq!(trained(&Threads::new(2)?)?, alone, "{text} {joint}");
             assert_eq!(trained(&Stacked::new(1)?)?, alone, "{text} {joint}");
+            // Their layers can be trained side by side, but where the outputs become one before the loss.
+            let told = Told::default();
+            Session::new(&trainer, &data).executor(&Stacked::new(1)?).observer(&told).fit(&builder, 5)?;
+            assert_eq!(
+                told.0.into_inner().unwrap(),
+                if joint == JointLoss::Fusion { vec![] } else { vec![3; 3] },
+                "{text} {joint}"
+            );
         }
     }
     Ok(())
 }
 
-/// Every draw of a step is its own, so the rows of the members differ from step to step.
+/// Keeps the inputs of its passes in training.
+struct Watched(Lines, Arc<Mutex<Vec<Vec<f64>>>>);
+
+impl Network for Watched {
+    fn run(&self, inputs: &Inputs, train: bool) -> CandleResult<Tensor> {
+        if train {
+            self.1.lock().unwrap().push(flat(inputs.only()?));
+        }
+        self.0.run(inputs, train)
+    }
+
+    fn members(&self) -> Members {
+        self.0.members()
+    }
+
+    fn run_members(&self, inputs: &Inputs) -> CandleResult<Tensor> {
+        self.0.run_members(inputs)
+    }
+}
+
+/// Each member gets every row of the batch twice, in an order that is its own in each step, but for a share of the places.
 #[test]
-fn own_rows_change_from_step_to_step_and_from_run_to_run() -> Result<()> {
-    // With one row for each member of three in a batch of three, only members that share something see the difference; the
-    // noise on inputs is drawn for each row of each member.
-    let data = line(4, 24, 0.3);
-    let (_, own) = trainers().remove(1);
-    let pool = Session::new(&own, &data).fit(&MultiRun::new(2), 5)?;
-    let (a, b) = (&pool.members()[0], &pool.members()[1]);
-    assert_ne!(bits(&a.weights["members.weight"]), bits(&b.weights["members.weight"]));
+fn own_rows_are_drawn_anew_for_each_member_and_step() -> Result<()> {
+    let x = Tensor::from_iter((0..20).map(f64::from), &CPU)?.reshape((10, 2))?;
+    let data = TensorDataset::regression(&x, &x.sum(1)?)?;
+    let batches = MemberBatches::Own { repetitions: 2, shared: 0.3 };
+    let passes = || -> Result<Vec<Vec<f64>>> {
+        let seen = Arc::new(Mutex::new(vec![]));
+        let kept = seen.clone();
+        let trainer = Trainer::new(move |vb| Ok(Watched(Lines::new(1, batches, &vb)?, kept.clone())));
+        one(&trainer.dtype(DType::F64).shuffle(false).batch_size(5usize).epochs(2), &data)?;
+        let passes = std::mem::take(&mut *seen.lock().unwrap());
+        Ok(passes)
+    };
+    let all = passes()?;
+    assert_eq!(all, passes()?, "the same draws");
+    // Two batches in each of two epochs, with ten places for each of three members.
+    assert_eq!(all.len(), 4);
+    for (step, pass) in all.iter().enumerate() {
+        let rows: Vec<f64> = pass.chunks(2).map(|row| row[0] / 2.).collect();
+        let members: Vec<&[f64]> = rows.chunks(10).collect();
+        for of_member in &members {
+            let mut sorted = of_member.to_vec();
+            sorted.sort_by(f64::total_cmp);
+            let first = 5. * (step % 2) as f64;
+            assert_eq!(sorted, (0..10).map(|i| first + f64::from(i / 2)).collect::<Vec<_>>());
+        }
+        let same = (0..10).filter(|place| members.iter().all(|of| of[*place] == members[0][*place])).count();
+        assert!((3..10).contains(&same), "{members:?}");
+        assert!(members[0] != members[1] && members[1] != members[2]);
+    }
+    assert!(all[0] != all[2] && all[1] != all[3], "epochs have draws of their own");
     Ok(())
 }
 
@@ -656,10 +766,14 @@ fn own_rows_change_from_step_to_step_and_from_run_to_run() -> Result<()> {
 fn a_setting_of_a_run_is_the_joint_loss() -> Result<()> {
     let data = line(4, 20, 0.3);
     let set = lines(1, SHARED).epochs(2).dtype(DType::F32);
-    for (text, joint) in [("fusion", JointLoss::Fusion), ("ncl:0.25", JointLoss::NegativeCorrelation { lambda: 0.25 })] {
+    for (text, joint) in
+        [("fusion", JointLoss::Fusion), ("ncl:0.25", JointLoss::NegativeCorrelation { lambda: 0.25 })]
+    {
         let settings = MultiRun::new(1).settings([Settings::new().with("joint_loss", text)]);
         let by_setting = Session::new(&set, &data).fit(&settings, 1)?.members()[0].clone();
-        let by_setter = Session::new(&set.clone().joint_loss(joint), &data).fit(&MultiRun::new(1), 1)?.members()[0].clone();
+        let by_setter =
+            Session::new(&set.clone().joint_loss(joint), &data).fit(&MultiRun::new(1), 1)?.members()[0]
+                .clone();
         assert_eq!(bits(&by_setting.weights["members.weight"]), bits(&by_setter.weights["members.weight"]));
     }
     Ok(())
@@ -683,21 +797,30 @@ fn what_does_not_go_together_is_named() {
     let data = line(4, 20, 0.3);
     let error = |result: Result<Member>| result.unwrap_err().to_string();
     let e = error(one(&plain(1).dtype(DType::F32).joint_loss(JointLoss::Fusion), &data));
-    assert!(e.contains("the joint loss must be JointLoss::MemberMean for a network that has not several members"), "{e}");
+    assert!(
+        e.contains("the joint loss must be JointLoss::MemberMean for a network that has not several members"),
+        "{e}"
+    );
     let own = MemberBatches::Own { repetitions: 1, shared: 0. };
     let boosting = JointLoss::SoftGradientBoosting { shrinkage: 0.1 };
-    assert!(error(one(&lines(1, own).dtype(DType::F32).joint_loss(boosting), &data)).contains("the joint loss"));
+    assert!(
+        error(one(&lines(1, own).dtype(DType::F32).joint_loss(boosting), &data)).contains("the joint loss")
+    );
     let e = error(one(&lines(1, SHARED).joint_loss(boosting).loss(Loss::MeanAbsolute), &data));
     assert!(e.contains("whose loss is the squared error"), "{e}");
     let e = error(one(&lines(1, SHARED).joint_loss(JointLoss::NegativeCorrelation { lambda: 2. }), &data));
     assert!(e.contains("lambda must be from 0 to 1, but is 2"), "{e}");
 
     let of = |members: Members| {
-        error(one(&Trainer::new(move |vb| Ok(Repeats(candle_nn::linear(2, 1, vb)?, members))).batch_size(5usize), &data))
+        error(one(
+            &Trainer::new(move |vb| Ok(Repeats(candle_nn::linear(2, 1, vb)?, members))).batch_size(5usize),
+            &data,
+        ))
     };
     let e = of(Members { count: 2, batches: SHARED });
     assert!(e.contains("for a batch of 10 rows must be [10, 1]") && e.contains("but is [5, 1]"), "{e}");
-    assert!(of(Members { count: 0, batches: SHARED }).contains("the number of members of a network must be at least 1"));
+    assert!(of(Members { count: 0, batches: SHARED })
+        .contains("the number of members of a network must be at least 1"));
     let own = |repetitions, shared| Members { count: 2, batches: MemberBatches::Own { repetitions, shared } };
     assert!(of(own(0, 0.)).contains("repetitions must be at least 1"));
     assert!(of(own(1, 1.5)).contains("shared must be from 0 to 1, but is 1.5"));

@@ -15,8 +15,8 @@ use candle_ensemble::{
     strategy::{self, MultiRun},
     train::{
         Adversarial, Averaging, Clip, Constraint, EarlyStopping, Freeze, Loss, LossScale, Mixup, Monitor,
-        Noises, Optimizer, ParameterGroup, ParameterGroups, ProjectedGradient, ReduceOnPlateau, Regularizer, Regularizers,
-        Trainer, WarmStart,
+        Noises, Optimizer, ParameterGroup, ParameterGroups, ProjectedGradient, ReduceOnPlateau, Regularizer,
+        Regularizers, Trainer, WarmStart,
     },
     weights::{InitScheme, WeightFilter},
     Checkpoints, Member, Result, Session,

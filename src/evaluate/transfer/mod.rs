@@ -11,7 +11,7 @@ use crate::{
     evaluate::member_scores::member_scores,
     exec::Executor,
     metrics::{Metric, MetricList},
-    network::Output,
+    network::{Aggregation, Output},
     observe::{Observer, Silent},
     plan::{Plan, RunSpec, Settings},
     strategy::MultiRun,
@@ -340,6 +340,10 @@ impl<N: Network> Learner for FromSources<N> {
 
     fn init(&self, settings: &Settings) -> Result<InitScheme> {
         Learner::init(self.of(0)?, settings)
+    }
+
+    fn aggregation(&self, settings: &Settings) -> Result<Aggregation> {
+        self.of(0)?.aggregation(settings)
     }
 
     fn dtype(&self) -> DType {

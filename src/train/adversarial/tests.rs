@@ -1,6 +1,6 @@
 use super::*;
-use candle_core::{backprop::GradStore, Device, Tensor, Var};
 use crate::{Result, Seed};
+use candle_core::{backprop::GradStore, Device, Tensor, Var};
 use proptest::prelude::*;
 
 fn tensor(numbers: &[f64], dims: &[usize]) -> Tensor {

@@ -101,6 +101,7 @@ pub enum JointLoss {
     /// ```
     ///
     /// The targets of classes are vectors with a 1 at the class; of two classes with one logit, 0 or 1, and `p` is the sigmoid.
+    /// The squared error is the mean over rows and numbers; torchensemble sums over them by default, with smaller learning rates.
     /// Gradients pass through the residuals too, so that a member also learns what helps those after it. The prediction is a sum
     /// ([`Aggregation::SumOutput`]), so `ν` is both what each member contributes and what it leaves.
     ///
@@ -172,7 +173,8 @@ impl JointLoss {
         if self == Self::MemberMean || together {
             return Ok(());
         }
-        let must = "JointLoss::MemberMean for a network that has not several members that train on one batch \
+        let must =
+            "JointLoss::MemberMean for a network that has not several members that train on one batch \
                     (MemberBatches::Shared)";
         Err(Error::invalid("the joint loss", must, format!("{self:?} for {members:?}")))
     }

@@ -81,7 +81,8 @@ fn soft_gradient_boosting_of_values_by_hand() {
     let batch = batch(&tensor(&y, &[2, 1]), None);
     let (mut by_hand, mut gradient) = (0., vec![0.; 6]);
     for row in 0..2 {
-        let errors = [a[row] - y[row], b[row] - y[row] + nu * a[row], c[row] - y[row] + nu * (a[row] + b[row])];
+        let errors =
+            [a[row] - y[row], b[row] - y[row] + nu * a[row], c[row] - y[row] + nu * (a[row] + b[row])];
         by_hand += errors.iter().map(|e: &f64| e * e).sum::<f64>() / 2.;
         gradient[row] = errors[0] + nu * errors[1] + nu * errors[2];
         gradient[2 + row] = errors[1] + nu * errors[2];
@@ -141,7 +142,9 @@ fn soft_gradient_boosting_of_one_logit_and_of_soft_targets() {
     let by_hand = |y: [f64; 2]| -> f64 {
         let of_row = |row: usize| {
             let [a, b, c] = outputs.map(|o| o[row]);
-            (a - y[row] + 0.5).powi(2) + (b - y[row] + sigmoid(a)).powi(2) + (c - y[row] + sigmoid(a + b)).powi(2)
+            (a - y[row] + 0.5).powi(2)
+                + (b - y[row] + sigmoid(a)).powi(2)
+                + (c - y[row] + sigmoid(a + b)).powi(2)
         };
         (of_row(0) + of_row(1)) / 2.
     };
@@ -214,7 +217,10 @@ fn bad_parameters_and_networks_are_named() {
         let members = Members { count, batches };
         assert!(JointLoss::MemberMean.check_members(members).is_ok());
         let e = JointLoss::Fusion.check_members(members).unwrap_err().to_string();
-        assert!(e.starts_with("the joint loss must be JointLoss::MemberMean for a network that has not"), "{e}");
+        assert!(
+            e.starts_with("the joint loss must be JointLoss::MemberMean for a network that has not"),
+            "{e}"
+        );
     }
     let shared = Members { count: 4, batches: MemberBatches::Shared };
     assert!(JointLoss::Fusion.check_members(shared).is_ok());
@@ -231,12 +237,19 @@ fn losses_that_do_not_go_together_are_refused() {
     let smoothed = |config: &mut TrainConfig| config.loss = Some(Loss::CrossEntropy { smoothing: 0.1 });
     assert!(config(boosting, &|_| ()).is_ok());
     assert!(config(boosting, &smoothed).unwrap_err().contains("the squared error"));
-    assert!(config(boosting, &|c| c.custom_loss = Some("own".into())).unwrap_err().contains("the squared error"));
+    assert!(config(boosting, &|c| c.custom_loss = Some("own".into()))
+        .unwrap_err()
+        .contains("the squared error"));
     let distilled = |config: &mut TrainConfig| config.distillation = Some(Default::default());
     let half = JointLoss::NegativeCorrelation { lambda: 0.5 };
-    assert!(config(half, &distilled).unwrap_err().starts_with("distillation must be off with NegativeCorrelation"));
+    assert!(config(half, &distilled)
+        .unwrap_err()
+        .starts_with("distillation must be off with NegativeCorrelation"));
     assert!(config(JointLoss::Fusion, &distilled).is_ok() && config(half, &smoothed).is_ok());
-    let e = JointLoss::Fusion.check_with(&TrainConfig::default(), VALUES, Output::Gaussian).unwrap_err().to_string();
+    let e = JointLoss::Fusion
+        .check_with(&TrainConfig::default(), VALUES, Output::Gaussian)
+        .unwrap_err()
+        .to_string();
     assert!(e.contains("whose mean is an output"), "{e}");
     let values = TrainConfig { loss: Some(Loss::MeanSquared), ..TrainConfig::default() };
     assert!(boosting.check_with(&values, VALUES, Output::Logits).is_ok());
