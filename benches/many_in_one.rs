@@ -39,7 +39,8 @@ const CASES: [Case; 2] = [
 ];
 
 /// The other methods, which are compared with a single network.
-const OTHERS: [&str; 4] = ["tab-m-mini:32", "batch-ensemble:8", "heads:8", "independent:8"];
+const OTHERS: [&str; 6] =
+    ["tab-m-mini:32", "batch-ensemble:8", "packed:8", "heads:8", "independent:8", "mc-dropout:32:0.1"];
 
 impl Case {
     fn data(&self) -> Result<TensorDataset> {

@@ -1,6 +1,6 @@
 //! The comparison on one data set: splits, settings, training and scores.
 use super::{
-    method::Method,
+    method::{Method, VALIDATION},
     program::Failure,
     results::{MethodResults, Results},
     tabular::{
@@ -24,9 +24,6 @@ use candle_ensemble::{
 use candle_nn::VarBuilder;
 use rand::Rng;
 use std::time::Instant;
-
-/// The share of the training rows by which the best epoch is chosen.
-const VALIDATION: f64 = 0.2;
 
 /// The settings that the network reads.
 const READS: [&str; 4] = ["activation", "dropout", "hidden", "inputs"];

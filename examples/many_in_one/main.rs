@@ -79,7 +79,7 @@ struct Args {
 }
 
 /// The methods where none are given.
-const DEFAULT: &str = "plain,bootstrap:8,batch-ensemble:8,tab-m:32";
+const DEFAULT: &str = "plain,bootstrap:8,batch-ensemble:8,packed:8,tab-m:32,mc-dropout:32:0.1,adaboost:8,gradient-boosting:8:0.3";
 
 fn main() -> ExitCode {
     program(|| run(parse()?))

@@ -14,6 +14,9 @@ pub enum Method {
     OneNetwork(EfficientEnsemble),
 }
 
+/// The share of the training rows by which the best epoch of a network is chosen.
+pub const VALIDATION: f64 = 0.2;
+
 /// The name of one network.
 pub const PLAIN: &str = "plain";
 
@@ -21,11 +24,13 @@ impl Method {
     /// The method that a text names.
     pub fn parse(text: &str) -> Result<Self> {
         let name = text.split(':').next().unwrap_or_default();
+        // The best epoch is chosen by rows that a network is not trained on.
+        let settings = [("validation", VALIDATION.to_string())];
         if name == PLAIN {
-            return Ok(Self::Strategy(text.into(), strategy::parse("multi-run:1")?));
+            return Ok(Self::Strategy(text.into(), strategy::parse_with("multi-run:1", &settings)?));
         }
         if strategy::registry().get(name).is_ok() {
-            return Ok(Self::Strategy(text.into(), strategy::parse(text)?));
+            return Ok(Self::Strategy(text.into(), strategy::parse_with(text, &settings)?));
         }
         match EfficientEnsemble::registry().parse(text) {
             Ok(method) => Ok(Self::OneNetwork(method)),
