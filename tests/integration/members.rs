@@ -262,7 +262,8 @@ fn the_curve_has_the_loss_of_the_members_and_the_error_of_what_they_predict() ->
     };
     let half_of_sum = |o: [f64; M], y: f64| (0.5 * o.iter().sum::<f64>() - y).powi(2);
     let correlated = |o: [f64; M], y: f64| 0.3 * each(o, y) + 0.7 * together(o, y);
-    let expected: [(&dyn Fn([f64; M], f64) -> f64, &dyn Fn([f64; M], f64) -> f64); 4] =
+    type OfRow<'f> = &'f dyn Fn([f64; M], f64) -> f64;
+    let expected: [(OfRow<'_>, OfRow<'_>); 4] =
         [(&each, &each), (&together, &together), (&correlated, &together), (&boosted, &half_of_sum)];
     for (joint, (loss, square)) in JOINT.into_iter().zip(expected) {
         let trainer =
@@ -701,6 +702,38 @@ fn networks_of_many_members_give_the_same_bytes_with_every_executor() -> Result<
                 "{text} {joint}"
             );
         }
+    }
+    Ok(())
+}
+
+/// The other methods, with rows of their own, as one, and on one batch.
+#[test]
+fn every_method_of_many_members_is_trained() -> Result<()> {
+    let data = blobs(4, 40, 3, 0.6);
+    let mlp = |vb: VarBuilder| {
+        let hidden = nn::seq().add(nn::linear(2, 16, vb.pp(0))?).add(nn::Activation::Relu);
+        Ok(hidden.add(nn::linear(16, 3, vb.pp(1))?))
+    };
+    let builder = MultiRun::new(2).validation(0.25);
+    for text in ["packed:4", "masksembles:4", "mimo:2:2:0.3", "mc-dropout:8:0.2"] {
+        let method = EfficientEnsemble::registry().parse(text)?;
+        let trainer = Trainer::new(move |vb| method.convert(vb, mlp));
+        let trainer = trainer.epochs(12).batch_size(8usize).optimizer(Optimizer::adamw(0.02, 0.01));
+        let trained = |executor: &dyn Executor| -> Result<Vec<Vec<u8>>> {
+            let pool = Session::new(&trainer, &data).executor(executor).fit(&builder, 5)?;
+            for member in pool.members() {
+                let curve = &member.record.curve;
+                assert!(curve[11].train_loss < 0.8 * curve[0].train_loss, "{text} learns");
+                assert!(curve[11].valid_loss < curve[0].valid_loss, "{text} learns");
+            }
+            Ok(bytes(pool.members()))
+        };
+        let alone = trained(&Sequential)?;
+        assert_eq!(trained(&Threads::new(2)?)?, alone, "{text}");
+        assert_eq!(trained(&Stacked::new(1)?)?, alone, "{text}");
+        let resumed =
+            interrupt_everywhere_on(&data, &trainer.clone().epochs(2), &builder, Checkpoints::Epochs(1));
+        assert!(resumed > 0, "{text}");
     }
     Ok(())
 }

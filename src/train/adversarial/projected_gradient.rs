@@ -153,7 +153,7 @@ impl ProjectedGradient {
         let is_share = self.share > 0. && self.share <= 1.;
         require(is_share, "ProjectedGradient::share", "above 0 and at most 1", self.share)?;
         match self.limits {
-            Some((low, high)) if !(low < high) => {
+            Some((low, high)) if low >= high || low.is_nan() || high.is_nan() => {
                 let got = format!("from {low} to {high}");
                 Err(Error::invalid("ProjectedGradient::limits", "from a number to a larger one", got))
             }

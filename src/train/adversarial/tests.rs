@@ -55,7 +55,7 @@ fn each_step_has_a_gradient_of_its_own() {
     let ends: Vec<f64> = (0..20)
         .map(|seed| moved(random.into(), &tensor(&[0.], &[1, 1]), (&w, &y), &range, seed)[0])
         .collect();
-    assert!(ends.iter().any(|x| *x == 0.1) && ends.iter().any(|x| *x == -0.1), "{ends:?}");
+    assert!(ends.contains(&0.1) && ends.contains(&-0.1), "{ends:?}");
 }
 
 proptest! {

@@ -182,6 +182,25 @@ fn the_loops_equal_the_tensor_operations() -> Result<()> {
     Ok(())
 }
 
+/// The heads of three members, of which each has the units of its own.
+#[test]
+fn entries_of_members_have_units_of_their_own() -> Result<()> {
+    let factor = |norm: f64| 1.0 / (1.0 + norm);
+    for dtype in [DType::F64, DType::F32, DType::BF16] {
+        for units in 0..2 {
+            let w = quarters(&[3, 2, 5], dtype)?;
+            let var = Var::from_tensor(&w)?;
+            units::scale("head.members.weight", &var, ("units", units), &factor)?;
+            for member in 0..3 {
+                let alone = Var::from_tensor(&w.get(member)?)?;
+                units::scale("head.weight", &alone, ("units", units), &factor)?;
+                assert_eq!(numbers(&var.get(member)?), numbers(&alone), "{dtype:?} {units}");
+            }
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn each_number_of_rank_1_or_0_is_a_unit_and_zeros_stay() -> Result<()> {
     assert_close(

@@ -1,20 +1,24 @@
 //! Scaling the incoming weights of each unit by a function of their norm.
 use crate::{
     kernels::{cpu, float::Real, simd::vectorized, sums::fold_in_lanes},
+    weights::members::has_entries,
     Error, Result,
 };
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result as CResult, Tensor, Var, D};
 use std::marker::PhantomData;
 
 /// Multiplies the weights of each unit by `factor(norm)`, in place. Dimension `units` counts the units; the
-/// parameter is called `what`.
+/// parameter is called `what`. A variable with an entry for each of several members has the units of each entry.
 pub(super) fn scale(
     name: &str,
     var: &Var,
     (what, units): (&str, usize),
     factor: &dyn Fn(f64) -> f64,
 ) -> Result<()> {
-    let dims = var.dims();
+    let (members, dims) = match var.dims() {
+        [members, dims @ ..] if has_entries(name) && !dims.is_empty() => (*members, dims),
+        dims => (1, dims),
+    };
     if units >= dims.len().max(1) {
         let must = format!("below {}, the number of dimensions of `{name}`", dims.len().max(1));
         return Err(Error::invalid(what, must, units));
@@ -25,28 +29,34 @@ pub(super) fn scale(
     let count = dims.get(units).copied().unwrap_or(1);
     let after = dims.iter().skip(units + 1).product();
     match (var.device().is_cpu(), var.dtype()) {
-        (true, DType::F32) => var.inplace_op1(&InPlace::<f32> { count, after, factor, of: PhantomData })?,
-        (true, DType::F64) => var.inplace_op1(&InPlace::<f64> { count, after, factor, of: PhantomData })?,
-        _ => var.set(&scaled(&var.as_detached_tensor(), count, after, factor)?)?,
+        (true, DType::F32) => {
+            var.inplace_op1(&InPlace::<f32> { members, count, after, factor, of: PhantomData })?;
+        }
+        (true, DType::F64) => {
+            var.inplace_op1(&InPlace::<f64> { members, count, after, factor, of: PhantomData })?;
+        }
+        _ if members == 1 => var.set(&scaled(&var.as_detached_tensor(), count, after, factor)?)?,
+        _ => {
+            let all = var.as_detached_tensor();
+            let entry = |member| scaled(&all.narrow(0, member, 1)?, count, after, factor);
+            var.set(&Tensor::cat(&(0..members).map(entry).collect::<CResult<Vec<_>>>()?, 0)?)?;
+        }
     }
     Ok(())
 }
 
 /// The operation in place, with norms in `f64`.
 struct InPlace<'a, T> {
+    members: usize,
     count: usize,
     after: usize,
     factor: &'a dyn Fn(f64) -> f64,
     of: PhantomData<T>,
 }
 
-impl<T: Real> InplaceOp1 for InPlace<'_, T> {
-    fn name(&self) -> &'static str {
-        "weight constraint"
-    }
-
-    fn cpu_fwd(&self, w: &mut CpuStorage, layout: &Layout) -> CResult<()> {
-        let w = cpu::storage_slice_mut::<T>(w, layout)?;
+impl<T: Real> InPlace<'_, T> {
+    /// Scales the units of one member.
+    fn scale_entry(&self, w: &mut [T]) {
         let mut units = vec![0.0; self.count];
         vectorized(
             #[inline(always)]
@@ -65,6 +75,20 @@ impl<T: Real> InplaceOp1 for InPlace<'_, T> {
                 }
             },
         );
+    }
+}
+
+impl<T: Real> InplaceOp1 for InPlace<'_, T> {
+    fn name(&self) -> &'static str {
+        "weight constraint"
+    }
+
+    fn cpu_fwd(&self, w: &mut CpuStorage, layout: &Layout) -> CResult<()> {
+        let w = cpu::storage_slice_mut::<T>(w, layout)?;
+        // There are elements, because a variable without any is left alone.
+        for entry in w.chunks_exact_mut((w.len() / self.members).max(1)) {
+            self.scale_entry(entry);
+        }
         Ok(())
     }
 }

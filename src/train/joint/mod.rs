@@ -132,7 +132,7 @@ impl JointLoss {
         match self {
             Self::MemberMean => Aggregation::MeanPrediction,
             // The members are independent.
-            Self::NegativeCorrelation { lambda } if lambda == 0. => Aggregation::MeanPrediction,
+            Self::NegativeCorrelation { lambda: 0. } => Aggregation::MeanPrediction,
             Self::Fusion | Self::NegativeCorrelation { .. } => Aggregation::MeanOutput,
             Self::SoftGradientBoosting { shrinkage } => Aggregation::SumOutput { factor: shrinkage },
         }
