@@ -66,6 +66,7 @@ impl Made {
 }
 
 /// The place of a layer in the network and among the variables.
+#[derive(Clone, Copy)]
 pub(super) struct At<'a> {
     /// Where it is: `2`, or `2.0` for the first layer of nested ones.
     pub(super) position: &'a str,
@@ -103,6 +104,11 @@ impl<'a> At<'a> {
         dtype: DType,
     ) -> Result<Tensor> {
         self.variables.get(self.prefix, name, entry, start.into(), dtype)
+    }
+
+    /// The same place, with another name for the layer's variables.
+    pub(super) fn named(self, prefix: &'a str) -> Self {
+        Self { prefix, ..self }
     }
 
     /// The source of the layer's variables.

@@ -185,6 +185,11 @@ impl Method for McDropout {
     fn behind(&self, layer: &dyn Any, at: &At<'_>) -> Result<Option<Sequential>> {
         refuse_others(layer, at)?;
         let Some((p, unit)) = dropout(layer) else { return Ok(None) };
+        if layer.is::<drop_in::Dropout>() {
+            // It has no variables, so the position is its name.
+            let prefix = format!("dropout.{}", at.position);
+            return Ok(Some(seq().add(self.masks(&at.named(&prefix), p, unit)?)));
+        }
         Ok(Some(seq().add(self.masks(at, p, unit)?)))
     }
 

@@ -237,7 +237,7 @@ pub(super) fn for_inputs(init: Init, declared: usize, inputs: usize) -> Init {
 
 /// A linear layer of each member, in groups: each group of outputs sees the inputs of its group.
 #[derive(Debug)]
-struct GroupedLinear {
+pub(super) struct GroupedLinear {
     members: usize,
     groups: usize,
     /// The layer of each group of each member.
@@ -246,7 +246,7 @@ struct GroupedLinear {
 
 impl GroupedLinear {
     /// Weights `(M, outputs, inputs / groups)` and biases `(M, outputs)`.
-    fn new(dense: &Dense, groups: usize, weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
+    pub(super) fn new(dense: &Dense, groups: usize, weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
         let (members, outputs, inputs) = weight.dims3()?;
         let weight = weight.reshape((members * groups, outputs / groups, inputs))?;
         let bias = bias.map(|bias| bias.reshape((members * groups, outputs / groups))).transpose()?;

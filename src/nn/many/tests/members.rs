@@ -14,7 +14,7 @@ fn all(members: usize) -> [EfficientEnsemble; 5] {
 }
 
 /// Rows of the variables of members, and the others as they are.
-fn select(weights: &Weights, members: &[u32]) -> Weights {
+pub(super) fn select(weights: &Weights, members: &[u32]) -> Weights {
     let rows = Tensor::new(members, &Device::Cpu).unwrap();
     let pick = |(name, x): (&String, &Tensor)| match has_entries(name) {
         true => (name.clone(), x.index_select(&rows, 0).unwrap()),

@@ -1,7 +1,9 @@
 //! Tests of networks that hold many members.
 mod converting;
 mod members;
+mod methods;
 mod oracle;
+mod reference;
 
 use crate::{
     data::Inputs,
