@@ -34,7 +34,9 @@ fn selected_members_predict_what_they_predicted() {
             let before = network.run_members(&x).unwrap();
             for kept in [&[3u32, 0][..], &[4], &[0, 1, 2, 3, 4]] {
                 let weights = select(&vars.snapshot().unwrap(), kept);
-                let fewer = method.convert(over(&weights, DType::F32), plain).unwrap();
+                let (vb, unread) = crate::weights::strict::builder(&weights, DType::F32, &Device::Cpu);
+                let fewer = method.convert(vb, plain).unwrap();
+                assert!(unread.names().is_empty(), "{method} {:?}", unread.names());
                 assert_eq!(fewer.members().count, kept.len());
                 let after = fewer.run_members(&x).unwrap();
                 for (slot, number) in kept.iter().enumerate() {

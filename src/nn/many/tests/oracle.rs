@@ -141,6 +141,25 @@ fn gradients_are_those_of_finite_differences() {
     }
 }
 
+/// candle's own backward pass has the same gradients.
+#[test]
+fn both_backward_passes_have_the_same_gradients() {
+    for method in methods(3) {
+        for (plain, dims) in PLAIN {
+            let (vars, vb) = variables(2, DType::F64);
+            let network = method.convert(vb, plain).unwrap();
+            perturb(&vars);
+            let y = network.run(&inputs(2, dims, DType::F64), true).unwrap();
+            let ours = gradients(&vars, &y);
+            let loss = (&y * nn::testing::numbers(y.shape(), 9, y.dtype())).unwrap().sum_all().unwrap();
+            let theirs = loss.backward().unwrap();
+            for (name, var) in vars.named() {
+                assert_near(&ours[&name], theirs.get(&var).unwrap(), 1e-12, &format!("{method} {name}"));
+            }
+        }
+    }
+}
+
 /// The gradient of the inputs, too.
 #[test]
 fn gradients_reach_the_inputs() {
