@@ -33,8 +33,8 @@ use std::fmt;
 /// Layers before the first one with weights see the rows of single members.
 ///
 /// Use it where a network is much larger than its task needs: the members share its capacity, at the cost of one pass. In a
-/// network that is just large enough, several members are worse than one. The source takes 2 to 4 members, `R = 4` and `ρ`
-/// from 0 to 0.6, larger ones for less capacity. Its weights are not those of the plain network in the first and in the last
+/// network that is just large enough, several members are worse than one. The source takes 2 or 3 members, with `R = 4`
+/// on small images and `ρ = 0.6` on large ones, where capacity is short. Its weights are not those of the plain network in the first and in the last
 /// layer. `M` is fixed: all members go through the same hidden layers, so the network cannot be pruned to some of them.
 ///
 /// # Errors

@@ -217,7 +217,7 @@ impl Method for Packed {
     }
 }
 
-/// As in text: `packed:4:alpha=2:gamma=1`.
+/// As in text: `packed:4:2:1`.
 impl fmt::Display for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "packed:{}:{}:{}", self.members, self.alpha, self.gamma)
