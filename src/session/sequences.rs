@@ -190,7 +190,7 @@ impl<L: Learner> Build<'_, '_, L> {
                 Member { weights: collected.vars.snapshot()?, record: self.record(run, index, &collected)? };
             let known = &mut *known.borrow_mut();
             let outcome = self.learn(known, &member, run, sequence, device)?;
-            member.record.round = Some(round_record(run, sequence, &known.course, outcome));
+            member.record.round = Some(round_record(run, sequence, &*known.course, outcome));
             self.put(run, member, done)?;
             self.notify(&Event::MemberCollected { run, index })
         };
@@ -293,7 +293,7 @@ impl<L: Learner> Build<'_, '_, L> {
         let scaling = Default::default();
         let nothing = Collected { vars: &Default::default(), curve: &[], scaling: &scaling, count: 1 };
         let mut record = self.record(run, 0, &nothing)?;
-        record.round = Some(round_record(run, sequence, &known.course, Outcome::ends(0., kept)));
+        record.round = Some(round_record(run, sequence, &*known.course, Outcome::ends(0., kept)));
         Ok(Member { weights: Weights::new(), record })
     }
 }
@@ -302,12 +302,7 @@ fn round(run: &RunSpec, sequence: &Sequence) -> Round {
     Round { number: run.round(), of: sequence.rounds, seed: run.seed.child("sequence") }
 }
 
-fn round_record(
-    run: &RunSpec,
-    sequence: &Sequence,
-    course: &Box<dyn Course>,
-    outcome: Outcome,
-) -> RoundRecord {
+fn round_record(run: &RunSpec, sequence: &Sequence, course: &dyn Course, outcome: Outcome) -> RoundRecord {
     let Outcome { weight, kept } = outcome;
     RoundRecord { sequence: sequence.first, round: run.round(), weight, kept, join: course.join() }
 }

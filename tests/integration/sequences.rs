@@ -40,6 +40,11 @@ fn rings(seed: u64, rows: usize) -> TensorDataset {
     TensorDataset::classification(x, &y).unwrap()
 }
 
+/// Two classes that overlap, so that a linear model is better than chance and never right everywhere.
+fn overlapping() -> TensorDataset {
+    blobs(3, 60, 2, 2.)
+}
+
 fn trainer() -> Trainer<Linear> {
     Trainer::new(|vb| nn::linear(2, 2, vb)).epochs(EPOCHS).batch_size(16).optimizer(Optimizer::adam(0.05))
 }
@@ -80,10 +85,10 @@ impl Observer for Order {
 
 #[test]
 fn every_executor_trains_a_member_after_the_one_before_and_gives_the_same_bytes() {
-    let (data, trainer) = (rings(3, 60), trainer());
+    let (data, trainer) = (overlapping(), trainer());
     let plan = plan(&data);
     let expected = expected(&plan, &data);
-    assert_eq!(expected.len(), 8);
+    assert_eq!(expected.len(), 7); // one of the sequences ends early
     let (two, stacked) = (Threads::new(2).unwrap(), Stacked::new(1).unwrap());
     for executor in [&Sequential as &dyn Executor, &two, &stacked] {
         let order = Order::default();
@@ -99,7 +104,7 @@ fn every_executor_trains_a_member_after_the_one_before_and_gives_the_same_bytes(
 
 #[test]
 fn a_build_that_is_stopped_at_any_epoch_goes_on_to_the_same_bytes() {
-    let (data, trainer) = (rings(3, 60), trainer());
+    let (data, trainer) = (overlapping(), trainer());
     let plan = plan(&data);
     let expected = expected(&plan, &data);
     for stop_at in 0..8 * EPOCHS {
@@ -119,7 +124,7 @@ fn a_build_that_is_stopped_at_any_epoch_goes_on_to_the_same_bytes() {
 
 #[test]
 fn a_sequence_belongs_to_one_shard() -> Result<()> {
-    let (data, trainer) = (rings(3, 60), trainer());
+    let (data, trainer) = (overlapping(), trainer());
     let plan = plan(&data);
     let store = MemoryStore::new();
     let session = Session::new(&trainer, &data).store(&store);
@@ -140,7 +145,7 @@ fn a_sequence_belongs_to_one_shard() -> Result<()> {
 
 #[test]
 fn workers_take_a_run_when_the_one_before_it_is_done() -> Result<()> {
-    let (data, trainer) = (rings(3, 60), trainer());
+    let (data, trainer) = (overlapping(), trainer());
     let plan = plan(&data);
     let expected = expected(&plan, &data);
     let store = MemoryStore::new();
@@ -176,7 +181,7 @@ fn error_rate<L: candle_ensemble::train::Learner>(pool: &Pool<'_, L>, data: &Ten
 fn boosting_turns_weak_members_into_a_strong_one() {
     let (mut one, mut many) = (0., 0.);
     for seed in 0..5 {
-        let (data, new) = (rings(seed, 200), rings(seed, 200));
+        let (data, new) = (rings(seed, 200), rings(seed + 100, 400));
         // A few units, which cut the plane by a few lines.
         let weak = |vb: candle_nn::VarBuilder<'static>| {
             Ok(nn::seq().add(nn::linear(2, 2, vb.pp(0))?).add(nn::Activation::Relu).add(nn::linear(
@@ -190,6 +195,7 @@ fn boosting_turns_weak_members_into_a_strong_one() {
         one += error_rate(&session.fit(&MultiRun::new(1), seed).unwrap(), &new) / 5.;
         many += error_rate(&session.fit(&AdaBoost::new(12), seed).unwrap(), &new) / 5.;
     }
+    println!("error rates: one network {one}, boosting {many}");
     assert!(many < 0.5 * one, "{many} and {one}");
 }
 
@@ -281,7 +287,7 @@ fn what_cannot_be_a_sequence_is_refused_in_words() {
 fn the_process_of_a_build() {
     let Ok(folder) = env::var("SEQUENCE_FOLDER") else { return };
     let store = DirectoryStore::new(&folder).unwrap();
-    let (data, trainer, slow) = (rings(3, 60), trainer(), Slow);
+    let (data, trainer, slow) = (overlapping(), trainer(), Slow);
     let session = Session::new(&trainer, &data).store(&store).checkpoints(Checkpoints::Epochs(1));
     session.observer(&slow).build(&plan(&data)).unwrap();
 }
@@ -305,7 +311,7 @@ fn process(folder: &Path) -> Child {
 
 #[test]
 fn a_build_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
-    let (data, trainer) = (rings(3, 60), trainer());
+    let (data, trainer) = (overlapping(), trainer());
     let plan = plan(&data);
     let expected = expected(&plan, &data);
     let folder = tempfile::tempdir().unwrap();
@@ -373,9 +379,9 @@ fn what_depends_on_a_failed_run_is_not_trained_and_not_waited_for() -> Result<()
         let e = session.build(&plan).unwrap_err().to_string();
         assert_eq!(e, "run 2: this round must be another one, but is 2");
         let status = session.status(&plan)?;
-        assert_eq!(status.done.to_string(), "0–1, 5–6");
+        assert_eq!(status.done.to_string(), "0, 1, 5, 6");
         if worker.is_some() {
-            assert_eq!((status.failed.len(), status.blocked.to_string()), (2, "3–4, 8–9".into()));
+            assert_eq!((status.failed.len(), status.blocked.to_string()), (2, "3, 4, 8, 9".into()));
             assert!(status.is_settled() && status.waiting.is_empty());
             assert!(status.to_string().contains("blocked by a failure"), "{status}");
         }
@@ -477,6 +483,7 @@ fn boosting_lowers_the_bias_of_networks_for_values() -> Result<()> {
         gradient += squared_error(&session.fit(&GradientBoosting::new(10), seed)?, &data);
         r2 += squared_error(&session.fit(&AdaBoost::new(10).loss(ErrorLoss::Square), seed)?, &data);
     }
+    println!("squared errors: one network {one}, gradient boosting {gradient}, R2 {r2}");
     assert!(gradient < 0.5 * one && r2 < one, "{gradient}, {r2} and {one}");
     Ok(())
 }

@@ -428,7 +428,8 @@ fn the_targets_of_held_out_rows_reach_combiners_that_learn_and_no_others() {
 
 #[test]
 fn combiners_that_learn_refuse_members_that_have_seen_every_row() {
-    for case in cases() {
+    // A patience needs validation rows.
+    for case in cases().filter(|case| !case.name.contains("patience")) {
         let mut plan = case.plan();
         for run in &mut plan.runs {
             run.train = (0..ROWS as u32).into();
@@ -615,7 +616,9 @@ fn every_pool_becomes_one_network_or_the_error_says_why_not() {
             assert!(matches!(e, Error::BarrierTooHigh { .. }), "{e}");
             assert!(e.to_string().contains("Pool::combine"), "{e}");
         }
-        for max_cost in [1., 2.5, f64::INFINITY] {
+        // Sequences end with different numbers of networks, so that the cheapest may cost more than the mean of them.
+        let least = if case.name.contains("patience") { 2. } else { 1. };
+        for max_cost in [least, 2.5, f64::INFINITY] {
             let options = BestOf::new().max_cost(max_cost);
             let best = best_of(&pool, &options).unwrap_or_else(|e| panic!("{}: {e}", case.name));
             assert_eq!(best.report, best_of(&pool, &options).unwrap().report, "{}", case.name);
@@ -623,14 +626,11 @@ fn every_pool_becomes_one_network_or_the_error_says_why_not() {
             assert!(chosen.cost <= max_cost + 1e-9 && chosen.score.is_some(), "{}", case.name);
             assert_eq!(best.ensemble.members().len(), chosen.networks, "{}", case.name);
             let failed = best.report.candidates.iter().any(|c| c.failure.is_some());
-            let are_sequences = pool.members().iter().any(|member| member.record.round.is_some());
-            assert_eq!(
-                failed,
-                own_features || are_sequences && pool.slots() > 1,
-                "{}: {}",
-                case.name,
-                best.report
-            );
+            let sequences: BTreeSet<_> =
+                pool.members().iter().filter_map(|m| Some(m.record.round.as_ref()?.sequence)).collect();
+            // There are no candidates but the one predictor where there is one sequence.
+            let cannot = own_features || sequences.len() > 1;
+            assert_eq!(failed, cannot, "{}: {}", case.name, best.report);
         }
     }
 }
