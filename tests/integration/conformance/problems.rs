@@ -148,8 +148,8 @@ impl Problem {
         }
     }
 
-    /// The network for so many inputs.
-    pub fn network<'v>(self, inputs: usize, vb: VarBuilder<'v>) -> candle_core::Result<Net> {
+    /// The network for so many inputs, with so many hidden units.
+    pub fn network<'v>(self, inputs: usize, hidden: usize, vb: VarBuilder<'v>) -> candle_core::Result<Net> {
         let outputs = match self {
             Self::Classes => 3,
             Self::Binary => 1,
@@ -160,11 +160,11 @@ impl Problem {
         };
         // The layers of the library for one of the tasks, those of candle for the others.
         if self == Self::Binary {
-            let layers = seq().add(nn::linear(inputs, 5, vb.pp("hidden"))?).add(nn::Activation::Relu);
-            return Ok(layers.add(nn::linear(5, outputs, vb.pp("out"))?));
+            let layers = seq().add(nn::linear(inputs, hidden, vb.pp("hidden"))?).add(nn::Activation::Relu);
+            return Ok(layers.add(nn::linear(hidden, outputs, vb.pp("out"))?));
         }
-        let layers = seq().add(linear(inputs, 5, vb.pp("hidden"))?).add(Activation::Relu);
-        let layers = layers.add(linear(5, outputs, vb.pp("out"))?);
+        let layers = seq().add(linear(inputs, hidden, vb.pp("hidden"))?).add(Activation::Relu);
+        let layers = layers.add(linear(hidden, outputs, vb.pp("out"))?);
         match self {
             Self::Positions => Ok(layers.add(|x: &Tensor| x.reshape((x.dim(0)?, 2, 3)))),
             _ => Ok(layers),
@@ -173,7 +173,7 @@ impl Problem {
 
     pub fn learner(self) -> Trainer<Net> {
         let net = move |settings: &Settings, vb: VarBuilder<'_>| {
-            self.network(settings.count("inputs")?.unwrap_or(2), vb)
+            self.network(settings.count("inputs")?.unwrap_or(2), 5, vb)
         };
         self.trained(Trainer::reading(&["inputs"], net))
     }
@@ -182,7 +182,7 @@ impl Problem {
     pub fn learner_of(self, method: EfficientEnsemble) -> Trainer<EnsembleNetwork> {
         let net = move |settings: &Settings, vb: VarBuilder<'static>| {
             let inputs = settings.count("inputs")?.unwrap_or(2);
-            method.convert(vb, move |vb| self.network(inputs, vb))
+            method.convert(vb, move |vb| self.network(inputs, 12, vb))
         };
         self.trained(Trainer::reading(&["inputs"], net))
     }
