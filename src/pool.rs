@@ -297,16 +297,16 @@ impl<'a, L: Learner> Pool<'a, L> {
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
-    /// use candle_ensemble::{combine::*, data::TensorDataset, strategy::AdaBoost, train::Trainer, Session};
+    /// use candle_ensemble::{combine::HardVote, data::TensorDataset, strategy::AdaBoost, train::Trainer, Session};
     ///
     /// # let x = Tensor::arange(0f32, 80., &Device::Cpu)?.affine(0.02, -0.8)?.reshape((40, 2))?;
-    /// # let y = Tensor::from_iter((0..40u32).map(|i| i / 20), &Device::Cpu)?;
+    /// # let y = Tensor::from_iter((0..40u32).map(|i| u32::from(i / 10 == 1 || i / 10 == 2)), &Device::Cpu)?;
     /// # let data = TensorDataset::classification(x.clone(), &y)?;
-    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(20);
-    /// let pool = Session::new(&trainer, &data).reserve(0.3).fit(&AdaBoost::new(3), 42)?;
+    /// # let trainer = Trainer::new(|vb| candle_nn::linear(2, 2, vb)).epochs(5);
+    /// let pool = Session::new(&trainer, &data).fit(&AdaBoost::new(10).learning_rate(0.5), 42)?;
     /// let apart = pool.apart()?;
     /// assert_eq!((pool.slots(), apart.slots()), (1, pool.members().len()));
-    /// let ensemble = apart.combine(&SimplexSquares::new())?; // other weights than those of AdaBoost
+    /// let ensemble = apart.combine(&HardVote)?; // each member counts the same
     /// # Ok::<(), candle_ensemble::Error>(())
     /// ```
     ///

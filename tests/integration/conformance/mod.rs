@@ -428,8 +428,7 @@ fn the_targets_of_held_out_rows_reach_combiners_that_learn_and_no_others() {
 
 #[test]
 fn combiners_that_learn_refuse_members_that_have_seen_every_row() {
-    // A patience needs validation rows.
-    for case in cases().filter(|case| !case.name.contains("patience")) {
+    for case in cases() {
         let mut plan = case.plan();
         for run in &mut plan.runs {
             run.train = (0..ROWS as u32).into();
@@ -616,9 +615,7 @@ fn every_pool_becomes_one_network_or_the_error_says_why_not() {
             assert!(matches!(e, Error::BarrierTooHigh { .. }), "{e}");
             assert!(e.to_string().contains("Pool::combine"), "{e}");
         }
-        // Sequences end with different numbers of networks, so that the cheapest may cost more than the mean of them.
-        let least = if case.name.contains("patience") { 2. } else { 1. };
-        for max_cost in [least, 2.5, f64::INFINITY] {
+        for max_cost in [1., 2.5, f64::INFINITY] {
             let options = BestOf::new().max_cost(max_cost);
             let best = best_of(&pool, &options).unwrap_or_else(|e| panic!("{}: {e}", case.name));
             assert_eq!(best.report, best_of(&pool, &options).unwrap().report, "{}", case.name);

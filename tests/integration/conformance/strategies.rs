@@ -38,7 +38,7 @@ const KNOWN: &[(&str, usize)] = &[
     ("adaboost:3:algorithm=samme.r", 3),
     ("k-fold:3+adaboost:2:algorithm=samme.r", 6),
     ("gradient-boosting:3:subsample=0.7", 3),
-    ("multi-run:2:validation=0.2+gradient-boosting:3:0.5:patience=1", 6),
+    ("multi-run:2:validation=0.2+gradient-boosting:3:0.5", 6),
     ("horizontal:3", 3),
     ("snapshot:2", 2),
     ("fast-geometric:2:0.02:0.01:0", 2),
