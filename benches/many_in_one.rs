@@ -1,22 +1,29 @@
-//! What many networks in one cost in training: TabM with 32 members against 32 networks that are trained side by side, against
-//! 32 networks one by one, and against a single network; and the other methods against a single network.
+//! What many networks in one cost in training, as ratios of times within one run: TabM with 32 members against 32 networks that
+//! are trained side by side, against 32 networks one by one, and against a single network; the other methods against a single
+//! network; and the passes of a step alone.
 //!
 //! `cargo bench --bench many_in_one`
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Result as CandleResult, Tensor};
 use candle_ensemble::{
-    data::TensorDataset,
+    data::{Inputs, TensorDataset},
     exec::{Executor, Stacked, Threads},
-    nn::many::EfficientEnsemble,
+    nn::{
+        backward,
+        many::{BatchEnsemble, EfficientEnsemble, Independent, TabM, TabMMini},
+    },
     strategy::MultiRun,
     threads,
     train::{Optimizer, Trainer},
-    AnyNetwork, Result, Session,
+    weights::{fresh, Vars},
+    AnyNetwork, Network, Result, Session,
 };
 use candle_nn::VarBuilder;
+use noise::noise;
 use rand::{rngs::StdRng, Rng, SeedableRng};
 use std::hint::black_box;
 use turns::{Bench, Target};
 
+mod noise;
 mod perceptron;
 mod turns;
 
@@ -24,6 +31,9 @@ mod turns;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const MEMBERS: usize = 32;
+/// The network and the rows of the passes alone.
+const PASS_WIDTHS: [usize; 5] = [8, 256, 256, 256, 1];
+const PASS_ROWS: usize = 128;
 
 /// A multi-layer perceptron with data that it is trained on.
 struct Case {
@@ -72,6 +82,66 @@ impl Case {
     }
 }
 
+/// A network and a batch.
+struct Step<N> {
+    network: N,
+    vars: Vars,
+    inputs: Inputs,
+}
+
+impl<N: Network> Step<N> {
+    fn new(rows: usize, network: impl FnOnce(VarBuilder<'static>) -> CandleResult<N>) -> Result<Self> {
+        let (vars, vb) = fresh(1, Default::default(), candle_core::DType::F32, &Device::Cpu);
+        Ok(Self { network: network(vb)?, vars, inputs: noise(rows, PASS_WIDTHS[0])?.into() })
+    }
+
+    /// The gradients of the mean of the squared outputs.
+    fn run(&self) {
+        let loss = self.network.run(&self.inputs, true).and_then(|y| y.sqr()?.mean_all());
+        let gradients = loss.and_then(|loss| backward(&loss)).expect("the passes work");
+        let found: Vec<Option<&Tensor>> = self.vars.all_vars().iter().map(|var| gradients.get(var)).collect();
+        black_box(found.len());
+    }
+}
+
+/// The forward and backward pass alone. A plain network on 32 times the rows has the same products of matrices and no members.
+fn passes(bench: &mut Bench) -> Result<()> {
+    let plain = |vb: VarBuilder<'static>| perceptron::layers(&PASS_WIDTHS, vb);
+    let one = Step::new(PASS_ROWS, plain)?;
+    let all_rows = Step::new(MEMBERS * PASS_ROWS, plain)?;
+    let independent = Step::new(PASS_ROWS, |vb| Independent::new(MEMBERS).convert(vb, plain))?;
+    let tab_m = Step::new(PASS_ROWS, |vb| TabM::new(MEMBERS).convert(vb, plain))?;
+    let mini = Step::new(PASS_ROWS, |vb| TabMMini::new(MEMBERS).convert(vb, plain))?;
+    let batch_ensemble = Step::new(PASS_ROWS, |vb| BatchEnsemble::new(MEMBERS).convert(vb, plain))?;
+    let name = |what: &str| format!("passes/{what}");
+    bench.pair(name("TabM-32 : one plain network"), Target::Open, || tab_m.run(), Some(&|| one.run()));
+    bench.pair(
+        name("TabM-32 : a plain network on 32 times the rows"),
+        Target::AtMost(1.5),
+        || tab_m.run(),
+        Some(&|| all_rows.run()),
+    );
+    bench.pair(
+        name("TabM-mini-32 : a plain network on 32 times the rows"),
+        Target::AtMost(1.25),
+        || mini.run(),
+        Some(&|| all_rows.run()),
+    );
+    bench.pair(
+        name("BatchEnsemble-32 : a plain network on 32 times the rows"),
+        Target::AtMost(1.5),
+        || batch_ensemble.run(),
+        Some(&|| all_rows.run()),
+    );
+    bench.pair(
+        name("TabM-32 : 32 networks in one"),
+        Target::Open,
+        || tab_m.run(),
+        Some(&|| independent.run()),
+    );
+    Ok(())
+}
+
 fn main() -> Result<()> {
     threads::one_core_per_member();
     let mut bench = Bench::new();
@@ -95,6 +165,7 @@ fn main() -> Result<()> {
             pair(format!("{text} : one network"), &|| train(&other, 1, &one), &|| train(&plain, 1, &one));
         }
     }
+    passes(&mut bench)?;
     bench.finish();
     Ok(())
 }
