@@ -42,7 +42,7 @@ use std::fmt;
 /// the network can be pruned to the best members. All members train on the same rows ([`MemberBatches::Shared`]).
 ///
 /// Use it in place of Monte-Carlo dropout: it costs as much in training, and a few members are enough for prediction. The
-/// source takes 4 members and scales from 1.5 to 3. Do not use it in a network that is hardly wide enough, which the masks make
+/// examples of the source take 4 members and a scale of 2. Do not use it in a network that is hardly wide enough, which the masks make
 /// narrower. Hidden layers need at least 10 features, as in the authors' package.
 ///
 /// # Errors

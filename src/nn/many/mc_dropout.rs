@@ -64,7 +64,7 @@ use std::{any::Any, fmt};
 /// let mlp = |vb: VarBuilder| {
 ///     Ok(seq().add(linear(5, 32, vb.pp(0))?).add(Activation::Relu).add(linear(32, 3, vb.pp(1))?))
 /// };
-/// let (vars, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+/// let (_, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
 /// let network = McDropout::new(20).p(0.1).convert(vb, mlp)?;
 /// let x = Tensor::ones((2, 5), DType::F32, &Device::Cpu)?.into();
 /// assert_eq!(network.run_members(&x)?.dims(), [20 * 2, 3]);

@@ -33,8 +33,8 @@ use std::fmt;
 /// Layers before the first one with weights see the rows of single members.
 ///
 /// Use it where a network is much larger than its task needs: the members share its capacity, at the cost of one pass. In a
-/// network that is just large enough, several members are worse than one. The source takes 2 to 4 members, `R = 4` and `ρ`
-/// from 0 to 0.6, larger ones for less capacity. Its weights are not those of the plain network in the first and in the last
+/// network that is just large enough, several members are worse than one. The source takes 2 or 3 members, with `R = 4`
+/// on small images and `ρ = 0.6` on large ones, where capacity is short. Its weights are not those of the plain network in the first and in the last
 /// layer. `M` is fixed: all members go through the same hidden layers, so the network cannot be pruned to some of them.
 ///
 /// # Errors
@@ -45,7 +45,7 @@ use std::fmt;
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use candle_ensemble::{nn::{linear, many::Mimo, seq, Activation}, weights::fresh, Network};
+/// use candle_ensemble::{data::Inputs, nn::{linear, many::Mimo, seq, Activation}, weights::fresh, Network};
 /// use candle_nn::VarBuilder;
 ///
 /// let mlp = |vb: VarBuilder| {
@@ -54,7 +54,7 @@ use std::fmt;
 /// let (vars, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
 /// let network = Mimo::new(3).batch_repetition(4).convert(vb, mlp)?;
 /// assert_eq!(vars.snapshot()?["0.weight"].dims(), [64, 3 * 5]);
-/// let x = |rows| Tensor::ones((rows, 5), DType::F32, &Device::Cpu).map(Into::into);
+/// let x = |rows: usize| Tensor::ones((rows, 5), DType::F32, &Device::Cpu).map(Inputs::from);
 /// assert_eq!(network.run_members(&x(7)?)?.dims(), [3 * 7, 2]);
 /// // In training the rows are those of the members, one after the other.
 /// assert_eq!(network.run(&x(3 * 4 * 7)?, true)?.dims(), [3 * 4 * 7, 2]);

@@ -24,6 +24,10 @@
 //! holds fewer entries than the constructor has members, the network has that many members: it is pruned by selecting rows of
 //! exactly these variables.
 //!
+//! Masks and seeds of members are integers among these variables: they are not trained, and a network that is loaded has those
+//! that it was trained with. [`Mimo`] has no such variables, because its hidden layers are those of all members at once; its
+//! number of members is fixed.
+//!
 //! # Methods
 //! [`EfficientEnsemble`] is any of them, and its [`registry`](EfficientEnsemble::registry) makes them from text.
 //!

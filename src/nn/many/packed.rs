@@ -12,12 +12,12 @@ use crate::{
             variables::Start,
             EfficientEnsemble, MEMBERS,
         },
-        seq, Sequential,
+        seq, stack, Sequential,
     },
     registry::{Argument, Entry},
     Error,
 };
-use candle_core::{ModuleT, Result, Tensor};
+use candle_core::{bail, ModuleT, Result, Tensor};
 use candle_nn::Init;
 use serde::{Deserialize, Serialize};
 use std::{any::Any, fmt};
@@ -217,7 +217,7 @@ impl Method for Packed {
     }
 }
 
-/// As in text: `packed:4:alpha=2:gamma=1`.
+/// As in text: `packed:4:2:1`.
 impl fmt::Display for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "packed:{}:{}:{}", self.members, self.alpha, self.gamma)
@@ -238,8 +238,9 @@ pub(super) fn for_inputs(init: Init, declared: usize, inputs: usize) -> Init {
 /// A linear layer of each member, in groups: each group of outputs sees the inputs of its group.
 #[derive(Debug)]
 pub(super) struct GroupedLinear {
-    members: usize,
     groups: usize,
+    weight: Tensor,
+    bias: Option<Tensor>,
     /// The layer of each group of each member.
     each: SeparateLayer,
 }
@@ -247,22 +248,48 @@ pub(super) struct GroupedLinear {
 impl GroupedLinear {
     /// Weights `(M, outputs, inputs / groups)` and biases `(M, outputs)`.
     pub(super) fn new(dense: &Dense, groups: usize, weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
-        let (members, outputs, inputs) = weight.dims3()?;
-        let weight = weight.reshape((members * groups, outputs / groups, inputs))?;
-        let bias = bias.map(|bias| bias.reshape((members * groups, outputs / groups))).transpose()?;
-        Ok(Self { members, groups, each: SeparateLayer::new(dense, false, weight, bias)? })
+        let (of_weight, of_bias) = by_group(&weight, bias.as_ref(), groups)?;
+        let each = SeparateLayer::new(dense, false, of_weight, of_bias)?;
+        Ok(Self { groups, weight, bias, each })
     }
+
+    /// What `layer` makes of the rows of each group of each member, one after the other.
+    fn grouped(&self, x: &Tensor, layer: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+        let Some((features, others)) = x.dims().split_last() else { bail!("expected rows") };
+        let (members, groups) = (self.weight.dim(0)?, self.groups);
+        let rows = others.iter().product::<usize>() / members.max(1);
+        let by_group = x.reshape((members, rows, groups, features / groups))?.transpose(1, 2)?;
+        let by_group = by_group.contiguous()?.reshape((members * groups * rows, features / groups))?;
+        let y = layer(&by_group)?.reshape((members, groups, rows, ()))?;
+        let outputs = groups * y.dim(3)?;
+        y.transpose(1, 2)?.contiguous()?.reshape([others, &[outputs]].concat())
+    }
+}
+
+/// Weights `(M · groups, outputs / groups, inputs / groups)` and biases of the groups of all members.
+fn by_group(weight: &Tensor, bias: Option<&Tensor>, groups: usize) -> Result<(Tensor, Option<Tensor>)> {
+    let (members, outputs, inputs) = weight.dims3()?;
+    let bias = bias.map(|bias| bias.reshape((members * groups, outputs / groups))).transpose()?;
+    Ok((weight.reshape((members * groups, outputs / groups, inputs))?, bias))
 }
 
 impl ModuleT for GroupedLinear {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let Some((features, others)) = x.dims().split_last() else { candle_core::bail!("expected rows") };
-        let (members, groups) = (self.members, self.groups);
-        let rows = others.iter().product::<usize>() / members.max(1);
-        let by_group = x.reshape((members, rows, groups, features / groups))?.transpose(1, 2)?;
-        let by_group = by_group.contiguous()?.reshape((members * groups * rows, features / groups))?;
-        let y = self.each.forward_t(&by_group, train)?.reshape((members, groups, rows, ()))?;
-        let outputs = groups * y.dim(3)?;
-        y.transpose(1, 2)?.contiguous()?.reshape([others, &[outputs]].concat())
+        if !stack::is_passing() {
+            return self.grouped(x, |x| self.each.forward_t(x, train));
+        }
+        let weights = stack::operands(&self.weight)?;
+        let biases = self.bias.as_ref().map(stack::operands).transpose()?;
+        stack::each(x, |network, x| {
+            let bias = biases.as_ref().map(|biases| &biases[network]);
+            let (weight, bias) = by_group(&weights[network], bias, self.groups)?;
+            self.grouped(x, |x| {
+                let y = x.reshape((weight.dim(0)?, (), weight.dim(2)?))?.matmul(&weight.transpose(1, 2)?)?;
+                match &bias {
+                    Some(bias) => y.broadcast_add(&bias.unsqueeze(1)?),
+                    None => Ok(y),
+                }
+            })
+        })
     }
 }

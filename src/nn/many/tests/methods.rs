@@ -398,6 +398,37 @@ fn stored_variables_make_the_same_network_and_rows_of_them_some_of_its_members()
     }
 }
 
+/// Two networks in one pass, each with rows of its own, give what they give alone.
+#[test]
+fn networks_with_many_members_share_a_pass() {
+    for (method, plain, dims) in each() {
+        let networks: Vec<_> = (0..2)
+            .map(|seed| {
+                let (vars, vb) = variables(seed, DType::F64);
+                let network = method.convert(vb, &plain).unwrap();
+                perturb(&vars);
+                (vars, network)
+            })
+            .collect();
+        let all: Vec<&Vars> = networks.iter().map(|(vars, _)| vars).collect();
+        let (stack, vb) = nn::stack::Stack::new(&all, &Default::default(), DType::F64, &Device::Cpu);
+        let together = method.convert(vb, &plain).unwrap();
+        // Rows that the members of MIMO can share in training. Dropout draws anew in each pass.
+        let (rows, trains) = (6, !matches!(method, EfficientEnsemble::McDropout(_)));
+        let x = inputs(2 * rows, &dims, DType::F64);
+        for train in [false, true].into_iter().filter(|train| !train || trains) {
+            let (y, left) = stack.pass(&[0, 1], || together.run(&x, train).unwrap());
+            assert!(left.is_empty() || !trains, "{method} {left:?}");
+            let each = y.dim(0).unwrap() / 2;
+            for (number, (_, network)) in networks.iter().enumerate() {
+                let own = x.only().unwrap().narrow(0, number * rows, rows).unwrap();
+                let alone = network.run(&own.into(), train).unwrap();
+                assert_near(&member(&y, number, each), &alone, 1e-12, &format!("{method} {train}"));
+            }
+        }
+    }
+}
+
 #[test]
 fn mimo_gives_each_member_its_own_rows_in_training() {
     let mimo = Mimo::new(3).batch_repetition(2).input_repetition(0.5);
