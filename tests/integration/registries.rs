@@ -40,6 +40,7 @@ fn the_readme_names_every_entry() {
         names(evaluate::combinations()),
         names(merge::registry()),
         names(metrics::registry()),
+        names(EfficientEnsemble::registry()),
     ];
     for name in all.concat() {
         assert!(readme.contains(&format!("`{name}`")), "README.md, \"What there is\", must name `{name}`");

@@ -282,7 +282,7 @@ fn tab_m_has_the_outputs_and_gradients_and_begins_as_the_authors_package() {
         let initial = vars.snapshot().unwrap();
         for (name, value) in case["initial"].as_object().unwrap() {
             let [theirs, found] = [tensor(value), initial[&ours(name)].clone()].map(|x| flat(&x));
-            let has = |all: &[f64], sign: f64| all.iter().any(|x| *x == sign);
+            let has = |all: &[f64], sign: f64| all.contains(&sign);
             assert!(theirs.iter().chain(&found).all(|x| x.abs() == 1.), "{name}");
             assert_eq!(has(&theirs, -1.), has(&found, -1.), "{name}");
         }
