@@ -183,7 +183,7 @@ impl Method for Packed {
     fn dense(&self, layer: &DenseLayer<'_>) -> Result<Option<Sequential>> {
         let (before, plain) = (layer.at.dense_before(), layer.dense);
         let inputs = self.inputs(plain, &before, layer.count)?;
-        let outputs = self.width(&[&before[..], &[plain.clone()]].concat(), layer.count)?;
+        let outputs = self.width(&[&before[..], std::slice::from_ref(plain)].concat(), layer.count)?;
         let groups = self.groups(layer, inputs)?;
         for (what, features) in [("inputs", inputs), ("outputs", outputs)] {
             if !features.is_multiple_of(groups) {
