@@ -84,7 +84,7 @@ fn main() -> Result<()> {
     );
     bench.pair(
         name("TabM-32 : 32 networks in one"),
-        Target::AtMost(1.1),
+        Target::Open,
         || tab_m.run(),
         Some(&|| independent.run()),
     );

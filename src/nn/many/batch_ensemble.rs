@@ -35,8 +35,8 @@ use std::fmt;
 /// statistics of all members' rows. Dropout draws a mask for each member and row; layers before the first one with weights
 /// run once for all members. Every member trains on all rows of a batch ([`MemberBatches::Shared`]).
 ///
-/// Use it where the memory of several networks is too much: it has nearly the parameters of one. A pass costs that of `M`
-/// networks, less their repeated reading of weights. Members differ by vectors alone and are less diverse than separately
+/// Use it where the memory of several networks is too much: it has nearly the parameters of one. A pass takes about as long
+/// as one of a plain network over `M` times the rows. Members differ by vectors alone and are less diverse than separately
 /// trained ones. For tables prefer [`TabM`](crate::nn::many::TabM), which begins otherwise. Do not decay `r` and `s`, which
 /// are not to become 0.
 ///

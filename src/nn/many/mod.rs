@@ -1,6 +1,6 @@
 //! Networks that hold many members, made of the constructor of a plain network.
 //!
-//! The members of such a network share most of their weights, so that many of them cost little more than one network. Each
+//! The members of such a network share most of their weights, so that many of them need little more memory than one. Each
 //! method is a struct with its parameters; `convert` calls the constructor of a plain network built with
 //! [`seq`](crate::nn::seq()) and returns the network of the method, an [`EnsembleNetwork`]:
 //!
