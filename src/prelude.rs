@@ -29,8 +29,8 @@ pub use crate::{
     plan::{FastGeometric, Horizontal, Plan, Settings, Snapshot},
     store::DirectoryStore,
     strategy::{
-        AdaBoost, Bagging, EnsembleBuilder, ForwardChaining, GradientBoosting, KFold, MultiRun, RandomPatches,
-        RandomSplit, RandomSubspace,
+        AdaBoost, Bagging, EnsembleBuilder, ForwardChaining, GradientBoosting, KFold, MultiRun,
+        RandomPatches, RandomSplit, RandomSubspace,
     },
     threads::one_core_per_member,
     train::{CustomLoop, EarlyStopping, Learner, Loss, LrSchedule, Optimizer, Trainer},

@@ -267,8 +267,8 @@ impl<N: Network, F: FittedCombiner> Ensemble<N, F> {
         mut take: impl FnMut(usize, Predictions) -> Result<()>,
     ) -> Result<()> {
         let scale = if of_members { Scale::Probability } else { self.fitted.scale() };
-        let names: Option<Vec<String>> =
-            of_members.then(|| leading(&in_slot_order(&self.members)).into_iter().map(Member::name).collect());
+        let names: Option<Vec<String>> = of_members
+            .then(|| leading(&in_slot_order(&self.members)).into_iter().map(Member::name).collect());
         let run = |live: &LiveSlots<N>, inputs: &Inputs| match of_members {
             true => live.predict_members(inputs),
             false => Ok(live.predict(inputs, scale)?.detached().values().clone()),

@@ -1,6 +1,7 @@
 //! The documentation names every entry of every registry.
 use candle_ensemble::{
-    combine, evaluate, merge, metrics, nn::many::EfficientEnsemble, plan::Collect, registry::Registry, strategy,
+    combine, evaluate, merge, metrics, nn::many::EfficientEnsemble, plan::Collect, registry::Registry,
+    strategy,
 };
 
 /// The module documentation of a source file.

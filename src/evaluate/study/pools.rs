@@ -125,7 +125,8 @@ impl<'s, 'a, L: Learner> Pools<'s, 'a, L> {
             let must = "one that starts after a share of the run, without warm-up or with the default one";
             return Err(Error::invalid("the average", must, format!("{averaging:?}")));
         };
-        let mut run = RunSpec { id: 0, slot: 0, collect: Default::default(), sequence: None, ..first.clone() };
+        let mut run =
+            RunSpec { id: 0, slot: 0, collect: Default::default(), sequence: None, ..first.clone() };
         run.settings = run.settings.with("averaging", text.as_str());
         if let Some(budget) = self.study.budget {
             run.settings = run.settings.with("epochs", budget as i64);

@@ -180,7 +180,8 @@ impl<'a> Picker<'a> {
         // A run cannot be trained that depends on one that failed.
         if matches!(self.fates.get(position), Some(Fate::Failed)) {
             let next = position + 1;
-            let depends = self.candidates.get(next).is_some_and(|candidate| candidate.after == Some(position));
+            let depends =
+                self.candidates.get(next).is_some_and(|candidate| candidate.after == Some(position));
             if depends && matches!(self.fates.get(next), Some(Fate::Open)) {
                 self.set(next, Fate::Failed);
             }

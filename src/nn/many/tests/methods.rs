@@ -329,10 +329,10 @@ fn dropout_without_variables_has_masks_of_passes() {
 }
 
 /// The constructor of a plain network.
-type Plain = dyn Fn(VarBuilder<'_>) -> Result<Sequential>;
+type AnyPlain = dyn Fn(VarBuilder<'_>) -> Result<Sequential>;
 
 /// The methods, each with a plain network that it goes with and the shape of its inputs.
-fn each() -> Vec<(EfficientEnsemble, Box<Plain>, Vec<usize>)> {
+fn each() -> Vec<(EfficientEnsemble, Box<AnyPlain>, Vec<usize>)> {
     vec![
         (Packed::new(3).gamma(2).into(), Box::new(wide(12)), vec![5]),
         (Packed::new(2).into(), Box::new(normalized(8)), vec![2, 6, 6]),
@@ -470,7 +470,7 @@ fn what_does_not_fit_is_named() {
         let (_, vb) = variables(1, DType::F32);
         method.convert(vb, plain).unwrap_err().to_string()
     };
-    let cases: [(EfficientEnsemble, &Plain, &str); 12] = [
+    let cases: [(EfficientEnsemble, &AnyPlain, &str); 12] = [
         (Packed::new(0).into(), &mlp, "the members of Packed must be at least 1, but is 0"),
         (Packed::new(2).alpha(0.).into(), &mlp, "Packed::alpha must be positive"),
         (Packed::new(2).gamma(0).into(), &mlp, "Packed::gamma must be at least 1"),
