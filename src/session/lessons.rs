@@ -53,7 +53,7 @@ impl Lessons<'_> {
         rows.iter().map(place).collect()
     }
 
-    /// The targets of the rows at these places, in the type of those of the data where these are floats.
+    /// The targets of the rows at these places, in the type and shape of those of the data where these are values too.
     fn targets(&self, all: [&[f64]; 2], places: &[usize], of: &Tensor) -> CandleResult<Tensor> {
         let width = self.task.width();
         let [train, valid] = all;
@@ -66,7 +66,11 @@ impl Lessons<'_> {
             };
             targets.extend_from_slice(of_row.unwrap_or_default());
         }
-        let shape = if width == 1 { vec![places.len()] } else { vec![places.len(), width] };
+        let shape = match (self.data.task() == self.task, width) {
+            (true, _) => of.dims().to_vec(),
+            (false, 1) => vec![places.len()],
+            (false, width) => vec![places.len(), width],
+        };
         let dtype = if of.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
         Tensor::from_vec(targets, shape, of.device())?.to_dtype(dtype)
     }
