@@ -316,13 +316,8 @@ impl<'a, L: Learner> Pool<'a, L> {
     pub fn apart(&self) -> Result<Self> {
         let mut members = self.members.clone();
         for member in &mut members {
-            if member.record.round.as_ref().is_some_and(|round| !round.join.has_predictors()) {
-                let must = "one that predicts by itself";
-                return Err(Error::invalid(
-                    member.name(),
-                    must,
-                    "one of a sequence, whose outputs are added up",
-                ));
+            if let Some(round) = &member.record.round {
+                round.check_predictor(member.name())?;
             }
             member.record.round = None;
         }
@@ -379,8 +374,7 @@ impl<'a, L: Learner> Pool<'a, L> {
 
     /// The number of parameters of each slot's networks that predict at inference.
     pub(crate) fn costs(&self) -> Vec<f64> {
-        let held = |m: &Member| m.record.in_network.map_or(1., |place| place.of as f64);
-        let of = |m: &Member| number_of_parameters(&m.weights) as f64 / held(m);
+        let of = |m: &Member| number_of_parameters(&m.weights) as f64 / m.record.held() as f64;
         let slot = |slot: &usize| predicting(&self.members).filter(|m| m.record.slot == *slot).map(of).sum();
         slots(&self.members).iter().map(slot).collect()
     }

@@ -411,6 +411,36 @@ pub trait Dataset: Send + Sync {
     fn fingerprint(&self) -> Fingerprint;
 }
 
+/// The methods of a [`Dataset`] that has the rows of the one in its field `data`, with other targets or weights.
+macro_rules! same_rows {
+    () => {
+        fn rows(&self) -> usize {
+            self.data.rows()
+        }
+
+        fn strata(&self) -> Option<&[u32]> {
+            self.data.strata()
+        }
+
+        fn groups(&self) -> Option<&[u32]> {
+            self.data.groups()
+        }
+
+        fn shuffle(&self) -> $crate::data::Shuffle {
+            self.data.shuffle()
+        }
+
+        fn read_ahead_rows(&self) -> usize {
+            self.data.read_ahead_rows()
+        }
+
+        fn read_ahead(&self, rows: &[u32]) {
+            self.data.read_ahead(rows);
+        }
+    };
+}
+pub(crate) use same_rows;
+
 /// A digest of a data set's content: 32 bytes, displayed in hexadecimal.
 ///
 /// ```

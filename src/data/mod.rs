@@ -21,6 +21,7 @@ mod view;
 
 pub(crate) use batches::passes;
 pub use batches::LastBatch;
+pub(crate) use dataset::same_rows;
 pub use dataset::{Batch, Dataset, Fingerprint, Inputs, Positions, Purpose, Task};
 pub use row_bitmap::RowBitmap;
 pub(crate) use scale::{check_targets, not_affine};

@@ -7,7 +7,7 @@ use crate::{
     network::Output,
     plan::Settings,
     predictions::live::{Constructor, LiveSlots},
-    store::{member::each_in_network, read_file, read_member, InNetwork, Record},
+    store::{member::each_in_network, read_file, read_member, Record},
     train::{Learner, SharedBuild},
     weights::Weights,
     Error, Member, Network, Result,
@@ -254,7 +254,7 @@ impl Member {
         let read = |bytes: &[u8]| match read_parts(bytes) {
             Ok((_, _, members)) => Ok(members),
             Err(of_ensemble) => match read_member(bytes) {
-                Ok(member) => Ok(each_in_network(vec![member])),
+                Ok(member) => Ok(each_in_network(member)),
                 Err(damaged @ FormatError::Damaged(_)) => Err(damaged),
                 Err(_) => Err(of_ensemble),
             },
@@ -282,19 +282,18 @@ fn read_parts(bytes: &[u8]) -> Result<(Description, Vec<u8>, Vec<Member>), Forma
             .insert(own.into(), tensor);
     }
     let records = std::mem::take(&mut description.members).into_iter();
-    let mut before: Option<(InNetwork, Weights)> = None;
-    let member = |(record, mut weights): (Record, Weights)| {
+    let mut members: Vec<Member> = vec![];
+    for (record, own) in records.zip(weights) {
         // A member without weights of its own is in the network of the one before it.
-        if let (Some(place), Some((last, shared))) = (record.in_network, &before)
-            && weights.is_empty()
-            && place.of == last.of
-        {
-            weights = shared.clone();
-        }
-        before = record.in_network.map(|place| (place, weights.clone()));
-        Member { weights, record }
-    };
-    let members: Vec<_> = records.zip(weights).map(member).collect();
+        let of = |record: &Record| record.in_network.map(|place| place.of);
+        let in_last =
+            |last: &&Member| own.is_empty() && of(&record).is_some() && of(&record) == of(&last.record);
+        let weights = match members.last().filter(in_last) {
+            Some(last) => last.weights.clone(),
+            None => own,
+        };
+        members.push(Member { weights, record });
+    }
     match members.is_empty() {
         true => Err(FormatError::foreign("it has no members")),
         false => Ok((description, fitted, members)),

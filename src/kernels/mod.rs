@@ -16,5 +16,6 @@ pub(crate) mod normalize;
 pub(crate) mod pool;
 pub(crate) mod rows;
 pub(crate) mod simd;
+pub(crate) mod softmax;
 pub(crate) mod sums;
 pub(crate) mod tanh;

@@ -215,13 +215,8 @@ impl<'a, L: Learner> PoolBuilder<'a, L> {
         let architecture = self.architecture(member.architecture.as_deref())?;
         let (seen, seen_unknown) = self.declared(&member.seen)?;
         let round = member.record.as_ref().and_then(|record| record.round.as_ref());
-        if round.is_some_and(|round| !round.join.has_predictors()) {
-            let must = "one that predicts by itself";
-            return Err(Error::invalid(
-                "a member of a pool",
-                must,
-                "one of a sequence, whose outputs are added up",
-            ));
+        if let Some(round) = round {
+            round.check_predictor("a member of a pool")?;
         }
         let load = Load {
             learner: self.learner,
@@ -256,11 +251,9 @@ impl<'a, L: Learner> PoolBuilder<'a, L> {
         };
         let added = Member { weights, record };
         self.try_network(&added, member.weights.origin())?;
-        let slot = added.record.slot;
-        let added = if own.is_some() { vec![added] } else { each_in_network(vec![added]) };
-        for (mut member, slot) in added.into_iter().zip(slot..) {
-            member.record.slot = slot;
-            self.members.push(member);
+        match own {
+            Some(_) => self.members.push(added),
+            None => self.members.extend(each_in_network(added)),
         }
         Ok(report)
     }

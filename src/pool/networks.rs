@@ -104,7 +104,7 @@ impl<L: Learner> Pool<'_, L> {
 
 /// The members of the network of the first one, in the slots of these members.
 fn in_own_slots(first: Member, members: &[Member]) -> Vec<Member> {
-    let mut each = each_in_network(vec![first]);
+    let mut each = each_in_network(first);
     each.iter_mut().zip(members).for_each(|(member, own)| member.record.slot = own.record.slot);
     each
 }

@@ -151,7 +151,7 @@ impl<'a, N: Network> Constructor<'a, N> {
         let network = (self.build)(architecture, settings, vb)?;
         // Of a sequence a network is one member, whatever it holds.
         let count = if member.record.round.is_some() { 1 } else { network.members().count.max(1) };
-        let of = member.record.in_network.map_or(1, |place| place.of);
+        let of = member.record.held();
         if count != of {
             let why = format!("the network {architecture:?} holds {count} members, and its own held {of}");
             return Err(Error::Foreign { what: format!("the member {}", member.record.key), why });
@@ -226,8 +226,7 @@ impl<N: Network> LiveSlots<N> {
                 networks.push(constructor.build(member, device)?);
             }
             last = Some(member);
-            let (network, place) = (networks.len() - 1, member.record.in_network);
-            let place = Place { network, member: place.map_or(0, |place| place.member) };
+            let place = Place { network: networks.len() - 1, member: member.record.number_in_network() };
             slots.entry(member.record.slot).or_default().push(place);
         }
         let slots = slots.into_values().collect();

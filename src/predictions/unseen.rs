@@ -100,8 +100,7 @@ impl<L: Learner> Unseen<'_, L> {
                 pass,
                 last: pass + 1 == passes,
             }));
-            let all = number_of_parameters(&member.weights)
-                .saturating_mul(member.record.in_network.map_or(1, |place| place.of));
+            let all = number_of_parameters(&member.weights).saturating_mul(member.record.held());
             work = work.saturating_add(rows.saturating_mul(all));
         }
         (jobs, work)
@@ -167,8 +166,8 @@ impl<L: Learner> Unseen<'_, L> {
         let (pass, predicted) = passes.one(job.pass, |inputs| match &*current.live {
             [one] if !one.is_in_sequence() => {
                 let outputs = one.outputs(inputs)?;
-                let place = |member: &&Member| member.record.in_network.map_or(0, |place| place.member);
-                let own = members.iter().map(place).filter_map(|number| outputs.get(number));
+                let numbers = members.iter().map(|member| member.record.number_in_network());
+                let own = numbers.filter_map(|number| outputs.get(number));
                 let predicted = own
                     .map(|of_member| Ok(output.prediction_at(of_member, kind, Scale::Probability)?.detach()));
                 predicted.collect::<CandleResult<Vec<_>>>()

@@ -2,7 +2,8 @@
 use crate::{
     check,
     data::Task,
-    sequence::{join::argmax, Join, Lesson, Outcome, Predicted, Round, SequenceData, SequenceRule},
+    kernels::argmax::argmax,
+    sequence::{Join, Lesson, Outcome, Predicted, Round, SequenceData, SequenceRule},
     Error, Result, Seed,
 };
 use rand::Rng;

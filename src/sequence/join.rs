@@ -1,5 +1,8 @@
 //! How the predictions of the members of a sequence become one.
-use crate::data::Task;
+use crate::{
+    data::Task,
+    kernels::{argmax::argmax, softmax::softmax},
+};
 use serde::{Deserialize, Serialize};
 
 /// How the predictions of the members of a sequence become one, with weights `w` of the members.
@@ -73,24 +76,8 @@ pub(super) fn logistic(x: f64) -> f64 {
 
 /// The softmax of each row of `width` numbers.
 pub(super) fn softmax_rows(mut raw: Vec<f64>, width: usize) -> Vec<f64> {
-    for row in raw.chunks_mut(width.max(1)) {
-        let most = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        row.iter_mut().for_each(|x| *x = (*x - most).exp());
-        let sum: f64 = row.iter().sum();
-        row.iter_mut().for_each(|x| *x /= sum);
-    }
+    raw.chunks_mut(width.max(1)).for_each(|row| _ = softmax(row));
     raw
-}
-
-/// The position of the greatest number; of equal ones the first.
-pub(super) fn argmax(row: &[f64]) -> usize {
-    let mut best = (0, f64::NEG_INFINITY);
-    for (position, x) in row.iter().enumerate() {
-        if *x > best.1 {
-            best = (position, *x);
-        }
-    }
-    best.0
 }
 
 fn mean(weights: &[f64], members: &[Vec<f64>], numbers: usize) -> Vec<f64> {

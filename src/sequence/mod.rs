@@ -82,5 +82,18 @@ pub struct RoundRecord {
     pub join: Join,
 }
 
+impl RoundRecord {
+    /// Refuses a member whose outputs are only added up with those of others.
+    pub(crate) fn check_predictor(&self, what: impl Into<String>) -> Result<()> {
+        match self.join.has_predictors() {
+            true => Ok(()),
+            false => {
+                let must = "one that predicts by itself";
+                Err(Error::invalid(what, must, "one of a sequence, whose outputs are added up"))
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

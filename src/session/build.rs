@@ -11,7 +11,7 @@ use crate::{
     store::{
         checkpoint,
         listing::Listing,
-        member::{each_in_network, without_left_out},
+        member::{each_in_networks, without_left_out},
         EpochRecord, InNetwork, Manifest, Record, Store,
     },
     threads::in_order,
@@ -333,7 +333,7 @@ impl<'b, 'a, L: Learner> Build<'b, 'a, L> {
         if !missing.is_empty() {
             return Err(Error::Incomplete { missing, of: self.plan.runs.len() });
         }
-        self.session.pool(each_in_network(without_left_out(members)), self.plan)
+        self.session.pool(each_in_networks(without_left_out(members)), self.plan)
     }
 
     pub(super) fn notify(&self, event: &Event<'_>) -> Result<()> {

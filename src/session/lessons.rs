@@ -1,6 +1,6 @@
 //! A data set as the member of a round sees it.
 use crate::{
-    data::{Batch, Dataset, Fingerprint, Positions, Purpose, Shuffle, Task},
+    data::{same_rows, Batch, Dataset, Fingerprint, Positions, Purpose, Task},
     sequence::Lesson,
     Error, Result, Rows,
 };
@@ -77,9 +77,7 @@ impl Lessons<'_> {
 }
 
 impl Dataset for Lessons<'_> {
-    fn rows(&self) -> usize {
-        self.data.rows()
-    }
+    same_rows!();
 
     fn task(&self) -> Task {
         self.task
@@ -114,26 +112,6 @@ impl Dataset for Lessons<'_> {
             true => self.data.soft_targets(rows, device),
             false => Ok(None),
         }
-    }
-
-    fn strata(&self) -> Option<&[u32]> {
-        self.data.strata()
-    }
-
-    fn groups(&self) -> Option<&[u32]> {
-        self.data.groups()
-    }
-
-    fn shuffle(&self) -> Shuffle {
-        self.data.shuffle()
-    }
-
-    fn read_ahead_rows(&self) -> usize {
-        self.data.read_ahead_rows()
-    }
-
-    fn read_ahead(&self, rows: &[u32]) {
-        self.data.read_ahead(rows);
     }
 
     fn fingerprint(&self) -> Fingerprint {

@@ -57,21 +57,23 @@ pub(crate) fn with_own_slots<'a>(members: impl IntoIterator<Item = &'a Member>) 
 
 /// Each member of the networks, which a store keeps with the record of the first one. Slots are numbered by network and
 /// member.
-pub(crate) fn each_in_network(networks: Vec<Member>) -> Vec<Member> {
-    let of = |network: &Member| network.record.in_network.map_or(1, |place| place.of.max(1));
-    let stride = networks.iter().map(of).max().unwrap_or(1);
-    let members = networks.into_iter().flat_map(|network| {
-        let (count, first) = (of(&network), network.record.slot * stride);
-        (0..count).map(move |number| {
-            let mut member = network.clone();
-            member.record.slot = first + number;
-            if let Some(place) = &mut member.record.in_network {
-                place.member = number;
-            }
-            member
-        })
-    });
-    members.collect()
+pub(crate) fn each_in_networks(mut networks: Vec<Member>) -> Vec<Member> {
+    let stride = networks.iter().map(|network| network.record.held()).max().unwrap_or(1).max(1);
+    networks.iter_mut().for_each(|network| network.record.slot *= stride);
+    networks.into_iter().flat_map(each_in_network).collect()
+}
+
+/// Each member of a network, in slots that follow that of the first one.
+pub(crate) fn each_in_network(network: Member) -> Vec<Member> {
+    let member = |number: usize| {
+        let mut member = network.clone();
+        member.record.slot += number;
+        if let Some(place) = &mut member.record.in_network {
+            place.member = number;
+        }
+        member
+    };
+    (0..network.record.held().max(1)).map(member).collect()
 }
 
 /// The first member of each predictor: of a sequence its first member, and every other member.
@@ -103,6 +105,16 @@ pub(crate) fn without_left_out(mut members: Vec<Member>) -> Vec<Member> {
 }
 
 impl Record {
+    /// The number of members that its network holds.
+    pub(crate) fn held(&self) -> usize {
+        self.in_network.map_or(1, |place| place.of)
+    }
+
+    /// Its number among the members of its network.
+    pub(crate) fn number_in_network(&self) -> usize {
+        self.in_network.map_or(0, |place| place.member)
+    }
+
     /// The predictor that the member is a part of, where it predicts together with others: its slot and its sequence.
     pub(crate) fn predictor(&self) -> Option<(usize, usize)> {
         self.round.as_ref().map(|round| (self.slot, round.sequence))

@@ -126,14 +126,6 @@ fn relative(log: f64, highest: f64) -> f64 {
     (log - highest).exp().max(NLL_EPSILON)
 }
 
-/// `e^x` divided by the sum over all `x`.
-pub(crate) fn softmax(logs: &[f64]) -> Vec<f64> {
-    let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let raw: Vec<f64> = logs.iter().map(|l| (l - most).exp()).collect();
-    let total: f64 = raw.iter().sum();
-    raw.into_iter().map(|x| x / total).collect()
-}
-
 /// The log density of a normal distribution around each prediction that is there.
 fn gaussian<T: Number>(table: &HeldOutTable, all: &[T], truth: &[f64]) -> Vec<f64> {
     let (_, rows, width) = table.dims();

@@ -1,12 +1,10 @@
 //! Bayesian model combination.
 use crate::{
     combine::{
-        blend::{
-            densities::{softmax, LogDensities},
-            known::fit_known,
-        },
+        blend::{densities::LogDensities, known::fit_known},
         Combiner, Weighted,
     },
+    kernels::softmax::softmax,
     threads::wide,
     Error, HeldOut, Result, Seed,
 };
@@ -124,7 +122,8 @@ impl Combiner for ModelCombination {
             };
             wide(draw)?;
             let mut weights = vec![0.; slots];
-            for (share, one) in softmax(&log_likelihoods).into_iter().zip(drawn) {
+            softmax(&mut log_likelihoods);
+            for (share, one) in log_likelihoods.into_iter().zip(drawn) {
                 weights.iter_mut().zip(one).for_each(|(sum, w)| *sum += share * w);
             }
             densities.fitted(held_out, NAME, weights, (self.draws, None))

@@ -1,12 +1,10 @@
 //! Pseudo-Bayesian model averaging.
 use crate::{
     combine::{
-        blend::{
-            densities::{softmax, LogDensities},
-            known::fit_known,
-        },
+        blend::{densities::LogDensities, known::fit_known},
         Combiner, Weighted,
     },
+    kernels::softmax::softmax,
     threads::wide,
     Error, HeldOut, Result, Seed,
 };
@@ -97,7 +95,8 @@ impl Combiner for PseudoBma {
             let densities = LogDensities::of(held_out)?;
             let comparison = densities.comparison()?;
             let Some(draws) = self.draws else {
-                let weights = softmax(&comparison.totals(&densities.weights));
+                let mut weights = comparison.totals(&densities.weights);
+                softmax(&mut weights);
                 return densities.into_relative().fitted(held_out, "pseudo-bma", weights, (1, None));
             };
             let seed = self.seed.unwrap_or_else(|| held_out.seed().child(NAME));
@@ -105,7 +104,9 @@ impl Combiner for PseudoBma {
                 let mut rng = seed.nth("bayesian bootstrap", b as u64).rng();
                 let weights: Vec<f64> =
                     densities.weights.iter().map(|w| w * rng.sample::<f64, _>(Exp1)).collect();
-                softmax(&comparison.totals(&weights))
+                let mut weights = comparison.totals(&weights);
+                softmax(&mut weights);
+                weights
             };
             let drawn: Vec<Vec<f64>> = wide(|| (0..draws).into_par_iter().map(draw).collect());
             let mut weights = vec![0.; held_out.predictions().slots()];

@@ -1,8 +1,5 @@
 //! Temperature scaling.
-use crate::{
-    combine::calibrate::cases::{softmax, Cases},
-    Error, Result,
-};
+use crate::{combine::calibrate::cases::Cases, kernels::softmax::softmax, Error, Result};
 use argmin::{
     core::{CostFunction, Error as ArgminError, Executor, State},
     solver::brent::BrentRoot,

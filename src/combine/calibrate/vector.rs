@@ -1,9 +1,7 @@
 //! Vector scaling: a scale and an offset for each class.
 use crate::{
-    combine::calibrate::{
-        cases::{softmax, Cases},
-        temperature,
-    },
+    combine::calibrate::{cases::Cases, temperature},
+    kernels::softmax::softmax,
     Result,
 };
 use argmin::{

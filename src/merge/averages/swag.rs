@@ -5,7 +5,7 @@ use crate::{
         cpu::{contiguous, Elements, FloatLoop},
         simd::vectorized,
     },
-    store::{member::each_in_network, Record},
+    store::{member::each_in_networks, Record},
     threads,
     weights::{
         compatibility::is_statistic,
@@ -254,7 +254,7 @@ impl Swag {
             let key = format!("{}-swag-{index:03}", record.key);
             Member { weights, record: Record { index, slot: index, key, ..record.clone() } }
         });
-        Ok(each_in_network(members.collect()))
+        Ok(each_in_networks(members.collect()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A data set with the predictions of teachers as soft targets.
 use crate::{
     codec,
-    data::{Batch, Dataset, Fingerprint, Purpose, Shuffle, Task},
+    data::{same_rows, Batch, Dataset, Fingerprint, Purpose, Task},
     kernels::rows::select,
     Error, Result, Rows,
 };
@@ -53,9 +53,7 @@ fn like_targets(data: &dyn Dataset, predictions: Tensor, rows: &[u32]) -> Result
 }
 
 impl Dataset for Taught<'_> {
-    fn rows(&self) -> usize {
-        self.data.rows()
-    }
+    same_rows!();
 
     fn task(&self) -> Task {
         self.data.task()
@@ -76,26 +74,6 @@ impl Dataset for Taught<'_> {
         };
         let places = rows.iter().map(place).collect::<CandleResult<Rows>>()?;
         select(&self.predictions, &places)?.to_device(device).map(Some)
-    }
-
-    fn strata(&self) -> Option<&[u32]> {
-        self.data.strata()
-    }
-
-    fn groups(&self) -> Option<&[u32]> {
-        self.data.groups()
-    }
-
-    fn shuffle(&self) -> Shuffle {
-        self.data.shuffle()
-    }
-
-    fn read_ahead_rows(&self) -> usize {
-        self.data.read_ahead_rows()
-    }
-
-    fn read_ahead(&self, rows: &[u32]) {
-        self.data.read_ahead(rows);
     }
 
     fn fingerprint(&self) -> Fingerprint {

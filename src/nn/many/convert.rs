@@ -1,18 +1,23 @@
 //! From the constructor of a plain network to the network of a method.
-use crate::nn::{
-    frozen::is_frozen,
-    many::{
-        dense::Dense,
-        network::{Body, EnsembleNetwork},
-        outline::Outline,
-        recorded::{Asked, Recorded},
-        variables::{Start, Variables},
-        EfficientEnsemble,
+use crate::{
+    network::Members,
+    nn::{
+        frozen::is_frozen,
+        many::{
+            dense::Dense,
+            network::{Body, EnsembleNetwork},
+            outline::Outline,
+            recorded::{Asked, Recorded},
+            variables::{Start, Variables},
+            EfficientEnsemble,
+        },
+        sequential::Layer,
+        Sequential,
     },
-    sequential::Layer,
-    Sequential,
+    registry::Entry,
+    weights::members::MEMBERS,
+    Error,
 };
-use crate::{network::Members, registry::Entry, weights::members::MEMBERS, Error};
 use candle_core::{bail, DType, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use std::{any::Any, collections::BTreeSet};

@@ -40,3 +40,11 @@ impl Rows {
         }
     }
 }
+
+/// The numbers of a member.
+pub(super) fn entry<T>(all: &[T], member: usize, size: usize) -> Result<&[T]> {
+    match all.get(member * size..(member + 1) * size) {
+        Some(entry) => Ok(entry),
+        None => bail!("no elements of member {member}"),
+    }
+}

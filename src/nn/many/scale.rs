@@ -8,7 +8,10 @@ use crate::{
     },
     nn::{
         fused::{self, Fused, Operands},
-        many::{dense::Along, rows::Rows},
+        many::{
+            dense::Along,
+            rows::{entry, Rows},
+        },
         then::Then,
     },
 };
@@ -142,14 +145,6 @@ impl Fused for Scale {
             }
         }
         Ok(Gradients { x: of_x, weight, bias })
-    }
-}
-
-/// The numbers of a member.
-fn entry<T>(all: &[T], member: usize, size: usize) -> Result<&[T]> {
-    match all.get(member * size..(member + 1) * size) {
-        Some(entry) => Ok(entry),
-        None => bail!("no elements of member {member}"),
     }
 }
 

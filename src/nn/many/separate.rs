@@ -6,7 +6,10 @@ use crate::{
     },
     nn::{
         fused::{self, Fused, Operands},
-        many::{dense::Dense, rows::Rows},
+        many::{
+            dense::Dense,
+            rows::{entry, Rows},
+        },
         then::{Then, WithThen},
     },
 };
@@ -102,14 +105,6 @@ impl<F: Fused> EachMember<F> {
             weight_shape,
             bias,
         })
-    }
-}
-
-/// The elements of a member.
-fn entry<T>(all: &[T], member: usize, size: usize) -> Result<&[T]> {
-    match all.get(member * size..(member + 1) * size) {
-        Some(entry) => Ok(entry),
-        None => bail!("no elements of member {member}"),
     }
 }
 
