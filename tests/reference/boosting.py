@@ -181,11 +181,11 @@ def flat(values):
 
 
 def problem(task, rows, seed):
-    """Inputs, targets that trees of depth 2 fit in part, and weights of rows."""
+    """Inputs, targets that trees of depth 2 fit in part, and weights of rows, which f32 represents exactly."""
     rng = np.random.default_rng(seed)
     X = np.round(rng.normal(size=(rows, 3)), 2)
     raw = X[:, 0] + np.sin(2 * X[:, 1]) + np.round(rng.normal(scale=0.7, size=rows), 2)
-    weights = np.round(rng.uniform(0.2, 3, size=rows), 2)
+    weights = np.ceil(rng.uniform(0, 3, size=rows) * 8) / 8
     y = {"squared": raw, "logistic": (raw > 0.3).astype(int), "multinomial": np.digitize(raw, [-0.6, 0.8])}[task]
     return X, y, weights
 
@@ -269,11 +269,11 @@ def early_stopping(task, shrinkage, patience, tolerance, seed, rows=60, n_estima
     start, raw = start_and_raw(endless, task, X_val)
     losses = [endless._loss(y_val.astype(float), r if r.shape[1] > 1 else r[:, 0].copy(), w_val) for r in raw]
     trained, kept = best_of(losses, patience, tolerance)
-    of_trees = outputs(endless, X_val)
+    of_trees, stored = outputs(endless, X_val), max(trained, count)
     return {"loss": task, "shrinkage": shrinkage, "patience": patience, "tolerance": tolerance,
             "targets": flat(y_train), "weights": flat(w_train), "valid_targets": flat(y_val), "valid_weights": flat(w_val),
-            "start": flat(start), "planned": n_estimators, "outputs": [flat(of) for of in of_trees[:trained]],
-            "losses": flat(losses[:trained]), "trained": trained, "kept": kept, "trained_by_scikit_learn": count}
+            "start": flat(start), "planned": n_estimators, "outputs": [flat(of) for of in of_trees[:stored]],
+            "losses": flat(losses[:stored]), "trained": trained, "kept": kept, "trained_by_scikit_learn": count}
 
 
 TASKS = ["squared", "logistic", "multinomial"]
