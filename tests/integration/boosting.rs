@@ -69,14 +69,13 @@ fn a_boosted_pool_learns_and_predicts_what_an_estimator_of_scikit_learn_does() -
             let mut count = 0;
             for batch in run.batches_in_order(rows) {
                 let batch = batch?;
-                let numbers = flat(batch.inputs.only()?);
-                let weights = flat(batch.weights.as_ref().unwrap());
-                let targets = flat(&batch.targets);
-                for (i, row) in numbers.iter().map(|row| *row as usize).enumerate() {
+                let (of_batch, targets) = (flat(batch.inputs.only()?), flat(&batch.targets));
+                let of_weights = flat(batch.weights.as_ref().unwrap());
+                for (i, row) in of_batch.iter().map(|row| *row as usize).enumerate() {
                     of_rows[row * width..][..width].copy_from_slice(&targets[i * width..][..width]);
-                    assert_eq!(weights[i], numbers_of(case)[row]);
+                    assert_eq!(of_weights[i], weights[row]);
                 }
-                count += numbers.len();
+                count += of_batch.len();
             }
             given.lock().unwrap().push((of_rows, count));
             let outputs = Tensor::new(numbers(&rounds[round]["outputs"]), &CPU)?.reshape((rows, width))?;
@@ -118,8 +117,4 @@ fn a_boosted_pool_learns_and_predicts_what_an_estimator_of_scikit_learn_does() -
         }
     }
     Ok(())
-}
-
-fn numbers_of(case: &Value) -> Vec<f64> {
-    numbers(&case["weights"])
 }

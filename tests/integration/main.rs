@@ -58,6 +58,7 @@ mod study;
 mod table;
 mod techniques;
 mod threads;
+mod torchensemble;
 mod training;
 mod transferring;
 
