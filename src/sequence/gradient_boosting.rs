@@ -250,6 +250,17 @@ impl SequenceRule for GradientBoostingRule {
 }
 
 #[cfg(test)]
+impl BoostedSums {
+    pub(super) fn train(&self) -> &[f64] {
+        &self.train
+    }
+
+    pub(super) fn valid(&self) -> &[f64] {
+        &self.valid
+    }
+}
+
+#[cfg(test)]
 pub(super) fn loss_of(data: &SequenceData, raw: &[f64]) -> f64 {
     Deviance::of(data).loss(&data.train, raw, data.member_task.width())
 }

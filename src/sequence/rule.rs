@@ -9,6 +9,14 @@ use std::fmt::Debug;
 /// predictions of the members that are in the store. So all of them must be pure functions of their arguments; random draws
 /// come from [`Round::seed`].
 ///
+/// # Memory
+/// The targets and weights of all rows of the sequence, and what the member of a round predicts for them, are whole tables of
+/// 8 bytes a number: `rows × outputs × 8` bytes for each table. A round needs one for the predictions, one for
+/// [`Lesson::targets`] where there are any, and what the rule remembers. Predictions are given once, and not kept: a rule that
+/// remembers a sum needs one table more, and one that remembers the predictions of every member needs
+/// `members × rows × outputs × 8` bytes. For a million rows of ten classes a table has 80 MB, and ten members that a rule
+/// remembers have 800 MB.
+///
 /// A rule whose members look more closely at rows on which the mean of those before is wrong:
 ///
 /// ```

@@ -28,8 +28,13 @@ use crate::{
 /// Compare it with [`Bagging`](crate::strategy::Bagging), which lowers variance and not bias.
 ///
 /// The weights enter the loss ([`Batch::weights`](crate::data::Batch::weights)) together with those of the data, with which
-/// they begin. A learner of your own has to use them, or [`resample`](Self::resample) has to be set. The trainer's loss is the
-/// weighted mean over a batch, so weights count within a batch: take batches of many rows, or resample.
+/// they begin. A learner of your own has to use them, or [`resample`](Self::resample) has to be set.
+///
+/// The trainer's loss of a batch is `Σ w l / Σ w` over its rows, as in scikit-learn's `MLPClassifier` and in PyTorch's weighted
+/// cross-entropy. All batches count the same, so the rows of a light batch count for more than their weights. With weights that
+/// differ little this hardly matters. Where a hundredth of the rows has nine tenths of all weight, batches of 32 rows leave it
+/// about a quarter. So take batches of many rows, make steps of [several batches](crate::train::Trainer::accumulate), whose
+/// weights count together, or resample, with which each batch follows the weights on average.
 ///
 /// The members are ordinary networks for the task. [`Pool::apart`](crate::Pool::apart) makes each a predictor of its own.
 ///

@@ -80,14 +80,17 @@ impl GradientBoosting {
 
     /// Sets after how many members in a row without a smaller loss of the validation rows the sequence ends, at least 1. Those
     /// members are left out. The default is to train all rounds and to keep all members. The validation rows are those of the
-    /// strategy [around](Self::within).
+    /// strategy [around](Self::within). `n_iter_no_change` of scikit-learn compares with the worst of the last losses instead
+    /// of the least one, and keeps all members.
     #[must_use]
     pub fn patience(mut self, members: usize) -> Self {
         self.rule.patience = Some(members);
         self
     }
 
-    /// Sets by how much the loss of the validation rows has to become smaller to count, 0 or more; the default is 0.
+    /// Sets by how much the loss of the validation rows has to become smaller to count, 0 or more; the default is 0. The loss
+    /// is half the squared error, or the cross-entropy. `tol` of scikit-learn is compared with twice these losses, except for
+    /// more than two classes.
     #[must_use]
     pub fn tolerance(mut self, tolerance: f64) -> Self {
         self.rule.tolerance = tolerance;

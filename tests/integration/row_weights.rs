@@ -215,3 +215,37 @@ fn a_data_set_of_the_user_keeps_its_weights_for_all_purposes() -> Result<()> {
     assert!(Weighted.soft_targets(&[0], &CPU)?.is_none());
     Ok(())
 }
+
+/// About a hundredth of the rows, with target 1, has nine tenths of all weight. The loss of a batch is divided by the weights of
+/// its own rows, so a step follows the share of the heavy rows in its batch: on average about a quarter. The batches of one step
+/// count together.
+#[test]
+fn weights_count_within_the_batches_of_a_step() -> Result<()> {
+    let (rows, heavy, size) = (1024usize, 10usize, 32usize);
+    let is_heavy = |row: usize| row.is_multiple_of(103);
+    let weight = 9. * (rows - heavy) as f32 / heavy as f32;
+    let y: Vec<f32> = (0..rows).map(|row| f32::from(u8::from(is_heavy(row)))).collect();
+    assert_eq!(y.iter().sum::<f32>(), heavy as f32);
+    let weights = y.iter().map(|y| if *y > 0. { weight } else { 1. }).collect();
+    let x = Tensor::zeros((rows, 1), DType::F32, &CPU)?;
+    let data = TensorDataset::regression(&x, &Tensor::new(y, &CPU)?)?.with_training_weights(weights)?;
+    let trained = |rate: f64, steps_of: usize| -> Result<f64> {
+        let trainer = bias().epochs(40).batch_size(size).accumulate(steps_of).optimizer(Optimizer::sgd(rate));
+        Ok(b(&Session::new(&trainer, &data).fit(&MultiRun::new(1), 3)?.members()[0]))
+    };
+
+    // The number of heavy rows in a batch, k, has a hypergeometric distribution.
+    let none = |i: usize| (rows - heavy - i) as f64 / (rows - i) as f64;
+    let mut p: f64 = (0..size).map(none).product();
+    let mut expected = 0.;
+    for k in 0..=heavy {
+        let of_heavy = k as f64 * f64::from(weight);
+        expected += p * of_heavy / (of_heavy + (size - k) as f64);
+        p *= ((heavy - k) * (size - k)) as f64 / ((k + 1) * (rows - heavy - size + k + 1)) as f64;
+    }
+    assert!((0.2..0.3).contains(&expected), "{expected}");
+    let by_batch = trained(0.002, 1)?;
+    assert!((by_batch - expected).abs() < 0.03, "{by_batch} is not about {expected}");
+    close(trained(0.5, rows / size)?, 0.9);
+    Ok(())
+}

@@ -1,13 +1,21 @@
-"""Reference numbers for src/sequence/tests.rs: AdaBoost and gradient boosting of scikit-learn, with the predictions of the base
-learners injected. Run: python boosting.py (with scikit-learn 1.9.1 and numpy).
+"""Reference numbers for src/sequence/tests: AdaBoost and gradient boosting of scikit-learn, with the predictions of the base
+learners injected. Run: python tests/reference/boosting.py (with scikit-learn 1.9.1 and numpy).
 
-The estimators are stubs whose predictions are formulas of row and round, which the Rust test has too.
-SAMME.R was removed from scikit-learn in version 1.8; it is computed here as version 1.5 did (`_boost_real`, `_samme_proba`).
+The first part prints `numbers.rs`. The estimators are stubs whose predictions are formulas of row and round, which the Rust
+test has too. SAMME.R was removed from scikit-learn in version 1.8; it is computed here as version 1.5 did (`_boost_real`,
+`_samme_proba`).
+
+The second part writes `gradient_boosting.json`: whole GradientBoostingRegressor and GradientBoostingClassifier, fitted with
+their own trees. What a tree predicts after the update of its leaves is injected as what a member predicts.
 """
+import json
+import pathlib
+
 import numpy as np
 from sklearn._loss import HalfBinomialLoss, HalfMultinomialLoss, HalfSquaredError
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
+from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor, GradientBoostingClassifier, GradientBoostingRegressor, _gb
+from sklearn.model_selection import train_test_split
 
 N, ROUNDS = 12, 4
 np.set_printoptions(precision=17)
@@ -152,3 +160,128 @@ y = classes(3).astype(float)
 loss = HalfMultinomialLoss(n_classes=3)
 p = np.array([[W[y == c].sum() for c in range(3)]])
 boosted("MULTINOMIAL", loss, y, loss.link.link(p)[0])
+
+# Whole estimators of gradient boosting.
+fitted_on = []
+
+
+class RecordingTree(_gb.DecisionTreeRegressor):
+    """A tree that notes the targets and the weights that it is given."""
+
+    def fit(self, X, y, sample_weight=None, check_input=True):
+        fitted_on.append((np.array(y, dtype=float), np.array(sample_weight, dtype=float)))
+        return super().fit(X, y, sample_weight=sample_weight, check_input=check_input)
+
+
+_gb.DecisionTreeRegressor = RecordingTree
+
+
+def flat(values):
+    return [float(x) for x in np.ravel(values)]
+
+
+def problem(task, rows, seed):
+    """Inputs, targets that trees of depth 2 fit in part, and weights of rows, which f32 represents exactly."""
+    rng = np.random.default_rng(seed)
+    X = np.round(rng.normal(size=(rows, 3)), 2)
+    raw = X[:, 0] + np.sin(2 * X[:, 1]) + np.round(rng.normal(scale=0.7, size=rows), 2)
+    weights = np.ceil(rng.uniform(0, 3, size=rows) * 8) / 8
+    y = {"squared": raw, "logistic": (raw > 0.3).astype(int), "multinomial": np.digitize(raw, [-0.6, 0.8])}[task]
+    return X, y, weights
+
+
+def outputs(estimator, X):
+    """What the trees predict: rounds, rows, outputs."""
+    return np.array([[tree.predict(X) for tree in of_round] for of_round in estimator.estimators_]).transpose(0, 2, 1)
+
+
+def estimator_of(task, **arguments):
+    loss = {"loss": "squared_error"} if task == "squared" else {"loss": "log_loss"}
+    kind = GradientBoostingRegressor if task == "squared" else GradientBoostingClassifier
+    return kind(max_depth=2, random_state=0, **loss, **arguments)
+
+
+def start_and_raw(estimator, task, X):
+    """The raw predictions before the first round and after each one."""
+    start = estimator._raw_predict_init(X)
+    assert (start == start[0]).all()
+    staged = estimator.staged_predict(X) if task == "squared" else estimator.staged_decision_function(X)
+    return start[0], [np.reshape(raw, (len(X), -1)) for raw in staged]
+
+
+def factor(task):
+    """scikit-learn doubles these two losses where it reports them and where it compares them with `tol`."""
+    return {"squared": 2, "logistic": 2, "multinomial": 1}[task]
+
+
+def step_by_step(task, shrinkage, subsample, n_estimators=5, rows=24):
+    X, y, weights = problem(task, rows, 18)
+    fitted_on.clear()
+    estimator = estimator_of(task, n_estimators=n_estimators, learning_rate=shrinkage, subsample=subsample)
+    estimator.fit(X, y, sample_weight=weights)
+    start, raw = start_and_raw(estimator, task, X)
+    staged = estimator.staged_predict(X) if task == "squared" else estimator.staged_predict_proba(X)
+    predicted = [np.reshape(p, (rows, -1)) for p in staged]
+    of_trees, width = outputs(estimator, X), len(start)
+    rounds = []
+    for m in range(n_estimators):
+        given = fitted_on[m * width:(m + 1) * width]
+        # All trees of a round have the same weights, which are 0 for rows out of the bag.
+        in_bag = given[0][1] > 0
+        assert np.array_equal(given[0][1], weights * in_bag) and in_bag.sum() == int(subsample * rows)
+        rounds.append({
+            "targets": flat(np.stack([targets for targets, _ in given], axis=1)),
+            "rows": [int(row) for row in np.flatnonzero(in_bag)],
+            "outputs": flat(of_trees[m]),
+            "raw": flat(raw[m]),
+            "predicted": flat(predicted[m]),
+            "loss": float(estimator.train_score_[m]) / factor(task),
+            "out_of_bag_loss": float(estimator.oob_scores_[m]) / factor(task) if subsample < 1 else None,
+        })
+    return {"loss": task, "shrinkage": shrinkage, "subsample": subsample, "targets": flat(y), "weights": flat(weights),
+            "start": flat(start), "rounds": rounds}
+
+
+def best_of(losses, patience, tolerance):
+    """How many members are trained, and how many kept, where the sequence ends after `patience` members without a loss that
+    is smaller than the least one by more than `tolerance`, and keeps those up to that one."""
+    best, least = 0, np.inf
+    for members, loss in enumerate(losses, 1):
+        if loss < least - tolerance:
+            best, least = members, loss
+        elif members - best == patience:
+            return members, best
+    return len(losses), best
+
+
+def early_stopping(task, shrinkage, patience, tolerance, seed, rows=60, n_estimators=40):
+    X, y, weights = problem(task, rows, seed)
+    arguments = {"learning_rate": shrinkage, "n_estimators": n_estimators}
+    stopped = estimator_of(task, n_iter_no_change=patience, validation_fraction=0.25, tol=tolerance * factor(task), **arguments)
+    stopped.fit(X, y, sample_weight=weights)
+    stratify = None if task == "squared" else y
+    X_train, X_val, y_train, y_val, w_train, w_val = train_test_split(
+        X, y, weights, random_state=0, test_size=0.25, stratify=stratify)
+    # The same without an end, whose first trees are the same.
+    endless = estimator_of(task, **arguments).fit(X_train, y_train, sample_weight=w_train)
+    count = stopped.n_estimators_
+    assert np.array_equal(outputs(stopped, X_val), outputs(endless, X_val)[:count]) and count < n_estimators
+    start, raw = start_and_raw(endless, task, X_val)
+    losses = [endless._loss(y_val.astype(float), r if r.shape[1] > 1 else r[:, 0].copy(), w_val) for r in raw]
+    trained, kept = best_of(losses, patience, tolerance)
+    of_trees, stored = outputs(endless, X_val), max(trained, count)
+    return {"loss": task, "shrinkage": shrinkage, "patience": patience, "tolerance": tolerance,
+            "targets": flat(y_train), "weights": flat(w_train), "valid_targets": flat(y_val), "valid_weights": flat(w_val),
+            "start": flat(start), "planned": n_estimators, "outputs": [flat(of) for of in of_trees[:stored]],
+            "losses": flat(losses[:stored]), "trained": trained, "kept": kept, "trained_by_scikit_learn": count}
+
+
+TASKS = ["squared", "logistic", "multinomial"]
+found = {
+    "steps": [step_by_step(task, shrinkage, subsample)
+              for task in TASKS for shrinkage, subsample in [(0.3, 1.0), (1.0, 0.6)]],
+    "early_stopping": [early_stopping(task, *arguments)
+                       for task in TASKS for arguments in [(0.5, 3, 0.0, 1), (0.2, 2, 0.01, 2)]],
+}
+path = pathlib.Path(__file__).parents[2] / "src/sequence/tests/gradient_boosting.json"
+path.write_text(json.dumps(found) + "\n")

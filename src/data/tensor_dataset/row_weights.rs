@@ -67,6 +67,9 @@ impl TensorDataset {
 
     /// Sets the weight of each row in the loss of the training. Validation and scoring are not concerned.
     ///
+    /// The trainer divides the loss of a batch by the weights of its rows, so they compare the rows of one batch. Where a few
+    /// rows have most of the weight, take large batches, or [several for a step](crate::train::Trainer::accumulate).
+    ///
     /// # Errors
     /// As [`with_weights`](Self::with_weights).
     pub fn with_training_weights(self, weights: Vec<f32>) -> Result<Self> {

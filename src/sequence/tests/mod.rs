@@ -1,5 +1,6 @@
 //! Rules on predictions that are given, against scikit-learn on the same predictions.
 mod numbers;
+mod whole_estimators;
 
 use super::*;
 use crate::{data::Task, Seed};

@@ -33,8 +33,9 @@ use std::{fmt, sync::LazyLock};
 ///
 /// [`aggregation`](Self::aggregation) says how the members predict. The validation loss, early stopping and the metrics of the
 /// learning curve are those of the aggregated prediction, except that the metric of training rows with
-/// [`MemberMean`](Self::MemberMean) is the mean over the members. In a pool, the [`Mean`](crate::combine::Mean) of the members is
-/// that prediction for values. For classes of members that were trained as one, it is their
+/// [`MemberMean`](Self::MemberMean) is the mean over the members. A pool predicts the same with the
+/// [`Mean`](crate::combine::Mean) of the members for values, and for classes of members that were trained by themselves. For
+/// classes of members that were trained as one and put out logits, it does so with their
 /// [`GeometricMean`](crate::combine::GeometricMean), which is the softmax of the mean of logits.
 ///
 /// Use [`MemberMean`](Self::MemberMean), the default, where members differ by themselves, as those of BatchEnsemble, TabM and
