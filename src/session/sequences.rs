@@ -21,7 +21,7 @@ use crate::{
         build::Build,
         lessons::{Lessons, Places},
     },
-    train::{train_run, Collected, Learner, RunParts},
+    train::{check_run, train_run, Collected, Learner, RunParts},
     weights::{init, Weights},
     Error, Member, Network, Result,
 };
@@ -75,8 +75,8 @@ impl UnderWay {
                 },
             };
             let checked = match task == data.task() {
-                true => learner.check(run, data),
-                false => learner.check(run, &Lessons { data, task, lesson: None }),
+                true => check_run(learner, run, data),
+                false => check_run(learner, run, &Lessons { data, task, lesson: None }),
             };
             checked.map_err(|e| e.in_run(run.id))?;
         }
@@ -189,6 +189,8 @@ impl<L: Learner> Build<'_, '_, L> {
             let mut member =
                 Member { weights: collected.vars.snapshot()?, record: self.record(run, index, &collected)? };
             let known = &mut *known.borrow_mut();
+            // It predicts as a member of the sequence, though its weight is not known yet.
+            member.record.round = Some(round_record(run, sequence, &*known.course, Outcome::goes_on(0.)));
             let outcome = self.learn(known, &member, run, sequence, device)?;
             member.record.round = Some(round_record(run, sequence, &*known.course, outcome));
             self.put(run, member, done)?;

@@ -15,6 +15,7 @@ mod diagnosing;
 mod diagnosing_positions;
 mod distilling;
 mod distributions;
+mod efficient;
 mod ensembles;
 mod faults;
 mod fitting;
