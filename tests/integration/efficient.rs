@@ -10,10 +10,11 @@ use candle_ensemble::{
     nn::{self, linear, many::EfficientEnsemble, seq, Activation},
     plan::Settings,
     prelude::{AdaBoost, Bagging, KFold, MultiRun, Trainer},
-    store::{Checkpoints, DirectoryStore},
+    store::{Checkpoints, DirectoryStore, Seen},
     strategy::{self, Efficient, EnsembleBuilder},
     train::{CustomLoop, Learner, Optimizer},
-    AnyNetwork, Ensemble, Error, Member, Session,
+    weights::StateDict,
+    AnyNetwork, Ensemble, Error, Member, Network, PoolBuilder, PretrainedMember, Session,
 };
 use candle_nn::VarBuilder;
 
@@ -29,7 +30,7 @@ fn plain(settings: &Settings, vb: VarBuilder<'static>) -> candle_core::Result<nn
     Ok(net.add(linear(hidden, CLASSES, vb.pp("out"))?))
 }
 
-fn set<N: candle_ensemble::Network>(trainer: Trainer<N>) -> Trainer<N> {
+fn set<N: Network>(trainer: Trainer<N>) -> Trainer<N> {
     trainer.epochs(3).batch_size(16).optimizer(Optimizer::adam(1e-2))
 }
 
@@ -167,10 +168,10 @@ fn stores_resume_and_files_know_the_method() {
     let (learner, x) = (convertible(), data.inputs().clone());
     let mixed = Session::new(&learner, &data).fit(&*strategy, 7).unwrap();
     let plain = Session::new(&learner, &data).fit(&MultiRun::new(2), 8).unwrap();
-    let mut members = candle_ensemble::PoolBuilder::new(&learner, &data);
+    let mut members = PoolBuilder::new(&learner, &data);
     for member in mixed.members().iter().chain(plain.members()) {
-        let seen = candle_ensemble::store::Seen::of(&member.record);
-        members.add(candle_ensemble::PretrainedMember::of_member(member, seen)).unwrap();
+        let seen = Seen::of(&member.record);
+        members.add(PretrainedMember::of_member(member, seen)).unwrap();
     }
     let ensemble = members.build().unwrap().combine(&Mean).unwrap();
     assert_eq!(ensemble.members().len(), 10);
@@ -420,4 +421,167 @@ fn a_leaderboard_counts_networks() {
     let rows = board.measure().unwrap().rows;
     assert_eq!(rows.iter().find(|row| row.name == "mean").unwrap().networks, 2);
     assert!(rows.iter().filter(|row| row.is_member).all(|row| row.networks == 1));
+}
+
+// ---- Pruned networks, rounds of sequences and students.
+
+/// The members of a pruned network, built by the constructor of all of them.
+#[test]
+fn pruned_networks_are_added_to_a_pool_by_the_constructor_of_the_whole() {
+    let (data, learner) = (data(), convertible());
+    let kept = [0, 2];
+    for method in methods() {
+        let pool = Session::new(&learner, &data).fit(&Efficient::new(method), 7).unwrap();
+        let pruned = pool.select_slots(&kept).unwrap();
+        let first = &pruned.members()[0];
+        let of = first.record.in_network.map_or(1, |place| place.of);
+        let settings = Settings::new().with("efficient_ensemble", method.to_string().as_str());
+        let add = |member: PretrainedMember| {
+            let mut builder = PoolBuilder::new(&learner, &data);
+            builder.add(member).map(|_| builder.build().unwrap())
+        };
+        let weights = StateDict::from(&first.weights);
+        let again = add(PretrainedMember::new(weights, Seen::Nothing).settings(settings)).unwrap();
+        assert_eq!((again.members().len(), again.slots()), (of, of), "{method}");
+        let x = data.inputs().clone();
+        let all = again.predictions(x.clone()).unwrap();
+        let pruned = pruned.predictions(x.clone()).unwrap();
+        // A method that cannot do with fewer members has all of them.
+        let places: Vec<usize> = if of == kept.len() { vec![0, 1] } else { kept.to_vec() };
+        for (slot, place) in places.into_iter().enumerate() {
+            let [a, b] = [(&all, place), (&pruned, slot)].map(|(of, slot)| of.values().get(slot).unwrap());
+            assert_eq!(bits(&a), bits(&b), "{method}, slot {slot}");
+        }
+        let one = add(PretrainedMember::of_member(first, Seen::Nothing)).unwrap();
+        assert_eq!(
+            bits(&one.predictions(x).unwrap().values().get(0).unwrap()),
+            bits(&pruned.values().get(0).unwrap())
+        );
+    }
+}
+
+#[test]
+fn weights_of_different_numbers_of_members_are_refused() {
+    let (data, learner) = (data(), convertible());
+    let pool = Session::new(&learner, &data).fit(&strategy::Efficient::new(methods()[1]), 7).unwrap();
+    let mut weights = pool.members()[0].weights.clone();
+    let (name, entries) = weights.iter().find(|(name, _)| name.contains("members")).unwrap();
+    let (name, fewer) = (name.clone(), entries.narrow(0, 0, 2).unwrap());
+    weights.insert(name.clone(), fewer);
+    let settings = pool.members()[0].record.settings.clone();
+    let member = PretrainedMember::new(StateDict::from(&weights), Seen::Nothing).settings(settings);
+    let e = PoolBuilder::new(&learner, &data).add(member).unwrap_err().to_string();
+    assert!(e.contains(&format!("{name} is f32 [2, ")) && e.contains("in place of f32 [3, "), "{e}");
+}
+
+/// What each network predicts by itself gives the weights of the members, and what they predict together.
+#[test]
+fn a_sequence_predicts_what_its_rounds_were_fitted_on() {
+    let (data, learner) = (blobs(3, 60, CLASSES as u32, 1.2), convertible());
+    let x = data.inputs().only().unwrap().clone();
+    let pool = Session::new(&learner, &data)
+        .fit(&*strategy::parse("efficient:tab-m:4+adaboost:4").unwrap(), 7)
+        .unwrap();
+    assert!(pool.members().len() > 1, "{}", pool.members().len());
+    let (mut w, k) = (vec![1. / 60.; 60], CLASSES as f64);
+    let mut votes = vec![vec![0.; CLASSES]; 60];
+    for (position, member) in pool.members().iter().enumerate() {
+        let outputs = pool.network(position).unwrap().run_members(&x.clone().into()).unwrap();
+        let mean = outputs.reshape((4, 60, CLASSES)).unwrap().mean(0).unwrap();
+        let classes = mean.argmax(1).unwrap().to_vec1::<u32>().unwrap();
+        let labels = data.labels().unwrap();
+        let wrong: Vec<bool> = classes.iter().zip(labels).map(|(a, b)| a != b).collect();
+        let error: f64 = w.iter().zip(&wrong).filter(|(_, wrong)| **wrong).map(|(w, _)| w).sum();
+        let alpha = ((1. - error) / error).ln() + (k - 1.).ln();
+        let weight = member.record.round.as_ref().unwrap().weight;
+        assert!((weight - alpha).abs() < 1e-9, "{position}: {weight} {alpha}");
+        w.iter_mut().zip(&wrong).filter(|(_, wrong)| **wrong).for_each(|(w, _)| *w *= alpha.exp());
+        let sum: f64 = w.iter().sum();
+        w.iter_mut().for_each(|w| *w /= sum);
+        votes.iter_mut().zip(&classes).for_each(|(votes, class)| votes[*class as usize] += alpha);
+    }
+    let winners = votes.iter().map(|votes| {
+        let most = votes.iter().copied().fold(0., f64::max);
+        votes.iter().position(|vote| *vote == most).unwrap() as u32
+    });
+    let predicted = pool.combine(&Mean).unwrap().predict(&x).unwrap().to_vec1::<u32>().unwrap();
+    assert_eq!(predicted, winners.collect::<Vec<_>>());
+}
+
+#[test]
+fn gradient_boosting_adds_up_the_means_of_the_members() {
+    let data = crate::common::line(4, 60, 0.3);
+    let x = data.inputs().only().unwrap().clone();
+    let learner = Trainer::convertible(&[], |_, vb| {
+        let net = seq().add(linear(2, 8, vb.pp(0))?).add(Activation::Relu);
+        Ok(net.add(linear(8, 1, vb.pp(1))?))
+    });
+    let learner = set(learner);
+    let pool = Session::new(&learner, &data)
+        .fit(&*strategy::parse("efficient:tab-m:4+gradient-boosting:3:0.5").unwrap(), 7)
+        .unwrap();
+    let start = flat(data.targets()).iter().sum::<f64>() / 60.;
+    let mut expected = vec![start; 60];
+    for (position, member) in pool.members().iter().enumerate() {
+        let outputs = pool.network(position).unwrap().run_members(&x.clone().into()).unwrap();
+        let mean = flat(&outputs.reshape((4, 60)).unwrap().mean(0).unwrap());
+        let weight = member.record.round.as_ref().unwrap().weight;
+        expected.iter_mut().zip(mean).for_each(|(sum, mean)| *sum += weight * mean);
+    }
+    let predicted = flat(&pool.combine(&Mean).unwrap().predict(&x).unwrap());
+    for (got, want) in predicted.iter().zip(&expected) {
+        assert!((got - want).abs() < 1e-5, "{got} {want}");
+    }
+}
+
+#[test]
+fn a_sequence_of_networks_that_are_a_sum_is_refused() {
+    use candle_ensemble::train::JointLoss;
+    let learner = convertible().joint_loss(JointLoss::SoftGradientBoosting { shrinkage: 0.5 });
+    let e = refused(&learner, &*strategy::parse("efficient:independent:4+adaboost:2").unwrap());
+    assert!(
+        e.contains("the joint loss of a run of a sequence must be one whose members predict as their mean"),
+        "{e}"
+    );
+    // By themselves they are an ensemble like any other.
+    let data = data();
+    let alone = Session::new(&learner, &data).fit(&*strategy::parse("efficient:independent:4").unwrap(), 7);
+    assert_eq!(alone.unwrap().slots(), 4);
+}
+
+#[test]
+fn a_student_of_many_members_is_the_whole_network() {
+    use candle_ensemble::merge::{best_of, BestOf, Distill, Teachers};
+    let (data, learner) = (data(), convertible());
+    let session = Session::new(&learner, &data);
+    let teachers = session.fit(&Bagging::new(3), 7).unwrap();
+    let settings = Settings::new().with("efficient_ensemble", "tab-m:4");
+    let options = Distill::new().teachers(Teachers::All).settings(settings.clone());
+    let student = teachers.distill(&learner, &options, 5).unwrap();
+    assert_eq!((student.members().len(), student.slots()), (4, 4));
+    let x = data.inputs().clone();
+    let each = student.predictions(x.clone()).unwrap();
+    let mean = student.combine(&Mean).unwrap().predict_proba(x).unwrap();
+    assert!(crate::common::distance(&mean, &each.values().mean(0).unwrap()) < 1e-6);
+    // Without a share of the teachers it is the network that its learner trains on the targets.
+    let alone = {
+        use candle_ensemble::{
+            data::Dataset,
+            plan::{Plan, RunSpec},
+            Seed,
+        };
+        let mut run = RunSpec::new(0, "model", Seed::from(5).child("student"), 0..60);
+        run.settings = settings;
+        let (data, seed) = (data.fingerprint(), Seed::from(5));
+        session.train(&Plan { runs: vec![run], reserved: vec![].into(), data, seed }).unwrap()
+    };
+    let untaught = teachers.distill(&learner, &options.clone().alpha(0.), 5).unwrap();
+    assert_eq!(trained(untaught.members()), trained(alone.members()));
+    assert_ne!(trained(student.members()), trained(alone.members()));
+    // Among the candidates of a pool it is one network.
+    let pool = session.clone().reserve(0.3).fit(&MultiRun::new(2), 7).unwrap();
+    let best = best_of(&pool, &BestOf::new().distill(&options)).unwrap();
+    let candidate = best.report.student().unwrap();
+    assert_eq!((candidate.networks, &candidate.failure), (1, &None));
+    assert!((candidate.cost - TAB_M_BYTES / PLAIN_BYTES).abs() < 1e-12);
 }
