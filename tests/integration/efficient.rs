@@ -104,6 +104,12 @@ fn a_learner_that_cannot_convert_refuses_before_it_trains() {
                 Trainer::convertible, but is another one, which cannot make a tab-m:4";
     let reading = Trainer::reading(&["hidden"], plain);
     assert!(refused(&reading, &*strategy).ends_with(must), "{}", refused(&reading, &*strategy));
+    // A study refuses it before it trains its single networks.
+    let (train, tally) = (data(), Tally::new());
+    let study = Study::new(Session::new(&reading, &train).observer(&tally), &train).repeats(1);
+    let study = study.strategies("multi-run:2,efficient:tab-m:4").unwrap().combinations("mean").unwrap();
+    assert!(study.run(1).unwrap_err().to_string().ends_with(must));
+    assert_eq!(tally.started(), 0);
     let own = CustomLoop::new("own", |vb| plain(&Settings::new(), vb), |_, _| Ok(()));
     assert!(refused(&own, &*strategy).ends_with(must));
     // One of the architectures cannot.

@@ -300,6 +300,11 @@ impl<'a, L: Learner> Study<'a, L> {
     pub fn trials(&self, seed: impl Into<Seed>) -> Result<Trials> {
         let (seed, data) = (seed.into(), self.session.data());
         self.check()?;
+        // A strategy that cannot be trained is an error before another one is.
+        for (_, strategy) in &self.strategies {
+            let plan = self.session.plan(&**strategy, seed.nth("repeat", 0))?;
+            self.session.check(&self.within_budget(plan)?)?;
+        }
         let metrics = self.metrics.clone().unwrap_or_else(|| MetricList::for_task(data.task()));
         let rows = TestRows::of(self.test, self.scaler, metrics)?;
         // Another call has read the same rows.
