@@ -41,7 +41,6 @@ const KNOWN: &[(&str, usize)] = &[
     ("multi-run:2:validation=0.2+gradient-boosting:3:0.5", 6),
     ("efficient:tab-m:3", 1),
     ("k-fold:3+efficient:heads:2", 3),
-    ("bootstrap:2+efficient:batch-ensemble:2+snapshot:2", 4),
     ("efficient:heads:2+adaboost:2:algorithm=samme.r", 2),
     ("horizontal:3", 3),
     ("snapshot:2", 2),
