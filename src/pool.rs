@@ -20,7 +20,7 @@ use crate::{
     ensemble::{Ensemble, Origin},
     predictions::live::LiveSlots,
     prune::Prune,
-    store::member::{is_seen_unknown, predicting, with_own_slots},
+    store::member::{by_network, is_seen_unknown, predicting, with_own_slots},
     train::Learner,
     weights::{number_of_parameters, Weights},
     Error, HeldOut, Member, Result, Rows, Seed,
@@ -372,7 +372,16 @@ impl<'a, L: Learner> Pool<'a, L> {
         slots(&self.members).iter().filter_map(first).map(Member::name).collect()
     }
 
-    /// The number of parameters of each slot's networks that predict at inference.
+    /// The number of networks that predict at inference, and of their parameters. A network that holds several members counts
+    /// once, however many of them are in the pool.
+    pub(crate) fn networks_that_predict(&self) -> (usize, f64) {
+        let networks = by_network(predicting(&self.members));
+        let first = networks.iter().filter_map(|members| members.first());
+        (networks.len(), first.map(|member| number_of_parameters(&member.weights) as f64).sum())
+    }
+
+    /// The number of parameters of each slot's networks that predict at inference; of a network that holds several members,
+    /// the share of those in the slot.
     pub(crate) fn costs(&self) -> Vec<f64> {
         let of = |m: &Member| number_of_parameters(&m.weights) as f64 / m.record.held() as f64;
         let slot = |slot: &usize| predicting(&self.members).filter(|m| m.record.slot == *slot).map(of).sum();

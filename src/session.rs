@@ -22,6 +22,7 @@ use crate::{
 };
 use build::Build;
 use candle_core::Device;
+use sequences::UnderWay;
 use std::{borrow::Cow, time::Duration};
 
 /// Trains ensembles: a learner, its data, and the settings of a build.
@@ -231,6 +232,11 @@ impl<'a, L: Learner> Session<'a, L> {
         'a: 'b,
     {
         Session { data, ..self.clone() }
+    }
+
+    /// Checks the runs of a plan, as is done before any of them is trained.
+    pub(crate) fn check(&self, plan: &Plan) -> Result<()> {
+        UnderWay::check(self.learner, &plan.runs, self.data, &self.device).map(drop)
     }
 
     /// The pool of the members of a plan.

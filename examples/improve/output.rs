@@ -3,12 +3,12 @@ use crate::{args::Args, print, program::Failure, tabular::prepared::Prepared};
 use candle_ensemble::{
     files,
     improve::{ImproveReport, Improved, Step},
-    nn::Sequential,
+    AnyNetwork,
 };
 use serde_json::{json, Value};
 
 /// Prints the result, and writes the files.
-pub fn write(args: &Args, prepared: &Prepared, improved: Improved<'_, Sequential>) -> Result<(), Failure> {
+pub fn write(args: &Args, prepared: &Prepared, improved: Improved<'_, AnyNetwork>) -> Result<(), Failure> {
     let report = &improved.report;
     print(args, &format!("\n{}", report.table()));
     report.final_setup.write(&args.write_settings)?;

@@ -1,13 +1,9 @@
 //! The comparison on one data set: splits, settings, training and scores.
 use super::{
-    method::{Method, VALIDATION},
+    method::Method,
     program::Failure,
     results::{MethodResults, Results},
-    tabular::{
-        data::Data,
-        network::{dense, outputs},
-        prepared::Prepared,
-    },
+    tabular::{data::Data, network::perceptron, prepared::Prepared},
     Args,
 };
 use candle_ensemble::{
@@ -15,18 +11,12 @@ use candle_ensemble::{
     data::{Dataset, TensorDataset},
     exec::Sequential,
     metrics::MetricList,
-    nn::seq,
     plan::Settings,
-    strategy::{EnsembleBuilder, MultiRun},
     train::{EarlyStopping, Optimizer, Trainer},
     AnyNetwork, Ensemble, Result, Seed, Session,
 };
-use candle_nn::VarBuilder;
 use rand::Rng;
 use std::time::Instant;
-
-/// The settings that the network reads.
-const READS: [&str; 4] = ["activation", "dropout", "hidden", "inputs"];
 
 pub struct Comparison<'a> {
     args: &'a Args,
@@ -134,14 +124,10 @@ impl<'a> Comparison<'a> {
         settings: Option<&Settings>,
         seed: Seed,
     ) -> Result<Trained> {
-        let trainer = self.trainer(method, split, settings)?;
-        let once = MultiRun::new(1).validation(VALIDATION);
-        let builder: &dyn EnsembleBuilder = match method {
-            Method::Strategy(_, strategy) => &**strategy,
-            Method::OneNetwork(_) => &once,
-        };
+        let trainer = self.trainer(split, settings)?;
         let start = Instant::now();
-        let pool = Session::new(&trainer, &split.train).executor(&Sequential).fit(builder, seed)?;
+        let session = Session::new(&trainer, &split.train).executor(&Sequential);
+        let pool = session.fit(method.strategy(), seed)?;
         let train_seconds = start.elapsed().as_secs_f64();
         let members = pool.members().len();
         let (parameters, validation) = of_networks(pool.members(), split.train.classes().is_some());
@@ -155,33 +141,15 @@ impl<'a> Comparison<'a> {
         Ok(Trained { score, validation, members, parameters, train_seconds, predict_milliseconds })
     }
 
-    fn trainer(
-        &self,
-        method: &Method,
-        split: &Prepared,
-        settings: Option<&Settings>,
-    ) -> Result<Trainer<AnyNetwork>> {
+    /// The trainer of plain networks and of those that hold many members: the strategy says which.
+    fn trainer(&self, split: &Prepared, settings: Option<&Settings>) -> Result<Trainer<AnyNetwork>> {
         let Args { hidden, epochs, batch, lr, .. } = self.args;
         let usual = Settings::new().with("activation", "relu").with("hidden", hidden.as_str());
         let usual = usual.with_all(settings.iter().flat_map(|settings| settings.iter()));
-        let (columns, outputs) = (split.columns, outputs(split.train_task()));
-        let converted = match method {
-            Method::OneNetwork(method) => Some(*method),
-            Method::Strategy(..) => None,
-        };
         let (rate, decay) =
             (usual.real("learning_rate")?.unwrap_or(*lr), usual.real("weight_decay")?.unwrap_or(0.));
-        let version = format!("{columns} columns, {outputs} outputs, {usual:?}, {}", method.name());
-        let new = move |settings: &Settings, vb: VarBuilder<'static>| {
-            let settings = usual.clone().with_all(settings.iter());
-            let plain = |vb: VarBuilder<'static>| dense(seq(), columns, outputs, &settings, vb);
-            Ok(match converted {
-                Some(method) => AnyNetwork::new(method.convert(vb, plain)?),
-                None => AnyNetwork::new(plain(vb)?),
-            })
-        };
         let stop = EarlyStopping { patience: (*epochs).max(1), ..EarlyStopping::default() };
-        let trainer = Trainer::reading(&READS, new).version(version).epochs(*epochs).batch_size(*batch);
+        let trainer = perceptron(split.columns, split.train_task(), usual).epochs(*epochs).batch_size(*batch);
         Ok(trainer.optimizer(Optimizer::adamw(rate, decay)).early_stopping(stop))
     }
 }

@@ -40,7 +40,7 @@ pub struct Args {
     pub settings: Option<Setup>,
     /// How members are trained, separated by commas: names with their arguments, if you like
     /// (bootstrap:20:size=0.5); a rule for collecting members within each run follows after a plus sign
-    /// (bootstrap:5+snapshot:3) [default: multi-run,bootstrap,k-fold,horizontal,snapshot:5]
+    /// (bootstrap:5+snapshot:3), as does a method by which each network holds many members (k-fold:5+efficient:tab-m:32) [default: multi-run,bootstrap,k-fold,horizontal,snapshot:5]
     #[arg(long, value_name = "NAME,…", value_parser = strategies)]
     pub strategy: Option<Names>,
     /// Members of each ensemble whose strategy does not say how many
@@ -141,14 +141,11 @@ fn setup(path: &str) -> Result<Setup, String> {
 fn strategies(list: &str) -> Result<Names, String> {
     let names = split_list(list);
     for name in &names {
-        let (resampling, collect) = match name.split_once('+') {
-            Some((resampling, collect)) => (resampling, Some(collect)),
-            None => (name.as_str(), None),
-        };
-        strategy::registry().get(resampling).map_err(|e| e.to_string())?;
-        collect
-            .map_or(Ok(()), |collect| Collect::registry().get(collect).map(drop))
-            .map_err(|e| e.to_string())?;
+        let mut parts = name.split('+');
+        strategy::registry().get(parts.next().unwrap_or_default()).map_err(|e| e.to_string())?;
+        for other in parts.filter(|other| strategy::registry().get(other).is_err()) {
+            Collect::registry().get(other).map_err(|e| e.to_string())?;
+        }
     }
     Ok(Names(names))
 }

@@ -6,10 +6,9 @@ use crate::{
 use candle_ensemble::{
     evaluate::{Study, StudyReport, Trials},
     exec::Threads,
-    nn::Sequential,
     observe::{Observer, Silent},
     train::Trainer,
-    Checkpoints, Result, Session,
+    AnyNetwork, Checkpoints, Result, Session,
 };
 
 /// A data set, with its first split.
@@ -54,7 +53,7 @@ fn with_study<T>(
     prepared: &Prepared,
     number: usize,
     observer: &dyn Observer,
-    f: impl FnOnce(&Study<'_, Trainer<Sequential>>) -> Result<T>,
+    f: impl FnOnce(&Study<'_, Trainer<AnyNetwork>>) -> Result<T>,
 ) -> Result<T> {
     let task = prepared.train_task();
     let trainer = trainer(&args.network, prepared.columns, task)?;

@@ -16,7 +16,7 @@ use crate::{
         Predictions,
     },
     registry::split_list,
-    store::member::{is_seen_unknown, predicting},
+    store::member::{by_network, is_seen_unknown, predicting},
     train::Learner,
     Error, HeldOut, Member, Pool, Result, Rows,
 };
@@ -84,7 +84,7 @@ pub struct LeaderboardRow {
     pub fit_seconds: Option<f64>,
     /// Wall-clock time to predict the test rows, in seconds, one member after the other.
     pub predict_seconds: Option<f64>,
-    /// Number of networks that predict.
+    /// Number of networks that predict. A network that holds several members is one, also for one of them.
     pub networks: usize,
     /// Number of rows that shaped it, held-out rows that a combiner was fitted on included; none where it is not known.
     pub seen_rows: Option<usize>,
@@ -287,7 +287,7 @@ impl<L: Learner> Board<'_, '_, L> {
             held_out_rows: own.map_or(0, |own| own.rows().len()),
             fit_seconds: self.times.and_then(seconds),
             predict_seconds: self.test.as_ref().and_then(|test| test.seconds.get(slot).copied()),
-            networks: predicting(&members).count(),
+            networks: by_network(predicting(&members)).len(),
             seen_rows: seen(&members),
             settings: settings(&members),
             failure: None,
@@ -334,7 +334,7 @@ impl<L: Learner> Board<'_, '_, L> {
         }
         let needed = |slot: &usize| fitted.weights().is_none_or(|w| w.get(*slot).is_none_or(|w| *w != 0.));
         let slots: Vec<usize> = (0..self.pool.slots()).filter(needed).collect();
-        row.networks = predicting(&self.pool.members_of(&slots)?).count();
+        row.networks = by_network(predicting(&self.pool.members_of(&slots)?)).len();
         if let Some(test) = &self.test {
             let predictions = match fitted.scale() {
                 Scale::LogProbability => &test.logs,

@@ -9,7 +9,7 @@ use crate::{
     plan::{BatchSize, RunSpec, Settings},
     statistics::Summary,
     store::EpochRecord,
-    train::{train_observed, Learner},
+    train::{check_run, train_observed, Learner},
     Error, Result, Seed,
 };
 use candle_core::Device;
@@ -169,7 +169,7 @@ impl<'a, L: Learner> Sensitivity<'a, L> {
         };
         let runs = self.runs(&split, seed);
         for run in &runs {
-            self.learner.check(run, self.data)?;
+            check_run(self.learner, run, self.data)?;
         }
         let outcomes = self.outcomes(&runs)?;
         let cells = self.cells(&outcomes)?;

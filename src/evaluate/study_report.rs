@@ -45,7 +45,8 @@ pub struct StudyReport {
     pub strategies: Vec<StrategyReport>,
 }
 
-/// The single networks: the members of the baseline, each measured on its own.
+/// The single networks: the members of the baseline, each measured on its own. With a baseline of networks that hold several
+/// members, these are single members, each at the cost of its whole network; with one of sequences, whole sequences.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SingleReport {
     /// Mean and standard deviation of each metric over all members of all repeats and splits.
@@ -97,9 +98,11 @@ pub struct Cost {
     pub train_seconds: f64,
     /// Wall-clock time in which the combination was fitted or merged, in seconds.
     pub fit_seconds: f64,
-    /// Forward passes for one prediction, in units of one network. Members with a weight of 0 are not counted.
+    /// Forward passes for one prediction: the number of networks. Members with a weight of 0 are not counted. A network that
+    /// holds several members is one, which may take longer than a plain one, as long as one of them counts. A sequence of
+    /// members takes each of its networks.
     pub prediction_networks: f64,
-    /// Size of the weights that a prediction needs, in bytes.
+    /// Size of the weights that a prediction needs, in bytes, of each network as a whole.
     pub bytes: f64,
 }
 
@@ -131,7 +134,8 @@ pub struct EnsembleReport {
     pub combine: String,
     /// Whether it is one network in place of an ensemble.
     pub one_network: bool,
-    /// Number of members that the strategy trains.
+    /// Number of members that predict by themselves: networks, or the members that these hold. The networks of a sequence, which
+    /// predict together, are one.
     pub members: usize,
     /// Mean and standard deviation of each metric over the repeats; empty where no repeat gave a result.
     pub metrics: BTreeMap<String, Summary>,
@@ -182,7 +186,7 @@ pub struct EnsembleReport {
 pub struct StrategyReport {
     /// The strategy, by the name under which it was added to the study.
     pub strategy: String,
-    /// Number of members.
+    /// Number of members that predict by themselves, as of [`EnsembleReport::members`].
     pub members: usize,
     /// Mean of the metric over the members, each on its own.
     pub members_mean: f64,
@@ -216,7 +220,7 @@ pub struct DiversityMeasure {
 /// The metric of ensembles of one size, over all groups and repeats.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SizeSummary {
-    /// Number of slots in each group.
+    /// Number of slots in each group. Members of one network cost that network, whatever their number.
     pub size: usize,
     /// Summary over all groups of all repeats.
     #[serde(flatten)]

@@ -133,6 +133,10 @@ impl PretrainedMember {
 /// [`Trainer`](crate::train::Trainer) of another pool, whose members can then stand beside
 /// ([`PretrainedMember::of_member`]).
 ///
+/// A network that holds several members gives a member for each. Weights of fewer members than its constructor makes, such as
+/// those of a pruned pool ([`Pool::select_slots`](crate::Pool::select_slots)), give a network of these members, if the constructor can do
+/// with fewer, as those of [`nn::many`](crate::nn::many) can.
+///
 /// Each network is checked when it is added: names, shapes and types of its weights, that they are finite, and that it
 /// predicts for the task of the data.
 ///

@@ -1,17 +1,22 @@
 //! The weights of a network out of a checkpoint: which tensor is which variable.
 use crate::{
     plan::Settings,
-    train::{signature::requested, Learner},
+    train::{
+        signature::{requested, Requested},
+        Learner,
+    },
     weights::{
         compatibility::{list, prefix_hint},
         finite::first_non_finite,
-        fresh, StateDict, Weights,
+        fresh,
+        members::has_entries,
+        StateDict, Weights,
     },
     Error, Result, Seed,
 };
 use candle_core::{Device, Tensor};
 use candle_nn::Init;
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// How the names of PyTorch's counters of batches end, which batch-norm in candle has no use for.
 const COUNTER: &str = "num_batches_tracked";
@@ -61,7 +66,8 @@ pub(super) struct Load<'l, L> {
 impl<L: Learner> Load<'_, L> {
     /// Reads the weights, all of which fit the network, and says what had no counterpart.
     pub(super) fn run(&self) -> Result<(Weights, LoadReport)> {
-        let requested = requested(self.learner, self.architecture, self.settings, &Device::Cpu)?;
+        let mut requested = requested(self.learner, self.architecture, self.settings, &Device::Cpu)?;
+        self.keep_members(&mut requested);
         let (mut report, mut differences, mut found) = (LoadReport::default(), vec![], vec![]);
         for (name, (dtype, shape, init)) in &requested {
             match self.from.shape(name) {
@@ -101,6 +107,22 @@ impl<L: Learner> Load<'_, L> {
             weights.append(&mut constructed);
         }
         Ok((weights, report))
+    }
+
+    /// Asks for as many members as the weights have, where they are fewer than the constructor makes: those of a pool that
+    /// [`Pool::select_slots`](crate::Pool::select_slots) has pruned. The constructor sees the number when it gets the weights.
+    fn keep_members(&self, requested: &mut Requested) {
+        let of_weights = |name: &String| self.from.shape(name)?.first().copied();
+        let counts: BTreeSet<usize> =
+            requested.keys().filter(|name| has_entries(name)).filter_map(of_weights).collect();
+        let (Some(&count), 1) = (counts.first(), counts.len()) else { return };
+        for (_, (_, shape, _)) in requested.iter_mut().filter(|(name, _)| has_entries(name)) {
+            let mut dims = shape.dims().to_vec();
+            if let Some(members) = dims.first_mut().filter(|members| count > 0 && **members > count) {
+                *members = count;
+                *shape = dims.into();
+            }
+        }
     }
 
     /// A tensor, which is finite unless the constructor sets the variable to infinity itself.

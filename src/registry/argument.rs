@@ -21,25 +21,26 @@ pub struct Argument {
     default: DefaultValue,
     summary: &'static str,
     nested: bool,
+    rest: bool,
 }
 
 impl Argument {
     /// An argument that has the value `default` where none is given.
     #[must_use]
     pub const fn new(name: &'static str, default: &'static str, summary: &'static str) -> Self {
-        Self { name, default: DefaultValue::Some(default), summary, nested: false }
+        Self { name, default: DefaultValue::Some(default), summary, nested: false, rest: false }
     }
 
     /// An argument that may be left out; the entry then does without it or chooses a value itself.
     #[must_use]
     pub const fn optional(name: &'static str, summary: &'static str) -> Self {
-        Self { name, default: DefaultValue::Optional, summary, nested: false }
+        Self { name, default: DefaultValue::Optional, summary, nested: false, rest: false }
     }
 
     /// An argument that must be given.
     #[must_use]
     pub const fn required(name: &'static str, summary: &'static str) -> Self {
-        Self { name, default: DefaultValue::Required, summary, nested: false }
+        Self { name, default: DefaultValue::Required, summary, nested: false, rest: false }
     }
 
     /// The same where the value is itself a name with arguments, such as that of a metric. Where it is given by name, the
@@ -47,6 +48,18 @@ impl Argument {
     #[must_use]
     pub const fn nested(self) -> Self {
         Self { nested: true, ..self }
+    }
+
+    /// The same where the value is a name with any arguments, and the last one of a text: all that follows belongs to it, also
+    /// what has a name, as in `efficient:tab-m:32:init=ones`.
+    #[must_use]
+    pub const fn rest(self) -> Self {
+        Self { rest: true, ..self }
+    }
+
+    /// Whether all that follows in a text belongs to its value.
+    pub(super) const fn takes_rest(&self) -> bool {
+        self.rest
     }
 
     /// Whether its value is itself a name with arguments.

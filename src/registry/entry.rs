@@ -183,7 +183,7 @@ impl<T> Entry<T> {
         let mut positional = 0;
         // The argument before, if what follows belongs to its value.
         let mut nested: Option<usize> = None;
-        for &part in parts {
+        for (number, &part) in parts.iter().enumerate() {
             if let Some(at) = nested.filter(|_| !part.contains('=')) {
                 if let Some(value) = &mut values[at].1 {
                     *value = format!("{value}:{}", part.trim());
@@ -211,6 +211,11 @@ impl<T> Entry<T> {
             if values[at].1.is_some() {
                 let what = format!("the argument {} of {}", values[at].0, self.name);
                 return Err(Error::invalid(what, "given once", "given twice"));
+            }
+            if self.arguments[at].takes_rest() {
+                let rest = parts.get(number + 1..).unwrap_or_default();
+                values[at].1 = Some([&[value.trim()], rest].concat().join(":"));
+                break;
             }
             values[at].1 = Some(value.trim().to_string());
             nested = Some(at).filter(|at| part.contains('=') && self.arguments[*at].is_nested());

@@ -10,7 +10,8 @@
 //! order in which the entry declares them, then any as `name=value`. `bootstrap`, `bootstrap:5` and
 //! `bootstrap:5:size=0.5` are the same strategy with other arguments. Where an argument is a list of numbers,
 //! commas separate them: `weighted-mean:0.5,0.3,0.2`. A value that has arguments of its own, such as a metric, is given by
-//! name: `patience:5:metric=pinball:0.9`. A shorthand is a name with arguments, without colons:
+//! name: `patience:5:metric=pinball:0.9`; or all that follows belongs to it, also what has a name:
+//! `efficient:tab-m:32:init=ones`. A shorthand is a name with arguments, without colons:
 //! the metric `f1-weighted` is `f1:weighted`.
 //!
 //! ```

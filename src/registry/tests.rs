@@ -57,6 +57,21 @@ fn a_value_with_arguments_of_its_own_takes_the_parts_that_follow() {
 }
 
 #[test]
+fn a_value_may_take_the_rest_of_a_text() {
+    const REST: &[Argument] = &[Argument::new("inner", "tin", "").rest(), Argument::optional("share", "")];
+    let rest = Entry::new("rest", "", "", |arguments| {
+        Ok((arguments.get::<String>("inner")?, arguments.optional::<f64>("share")?))
+    });
+    let rest = Registry::new("thing", vec![rest.with_arguments(REST)]);
+    let made = |text| rest.parse(text).unwrap();
+    assert_eq!(made("rest"), ("tin".into(), None));
+    assert_eq!(made("rest:crate:2:share=0.5:7"), ("crate:2:share=0.5:7".into(), None));
+    assert_eq!(made("rest:share=0.5:crate:2:size=1"), ("crate:2:size=1".into(), Some(0.5)));
+    assert_eq!(made("rest:inner=crate:2:size=1"), ("crate:2:size=1".into(), None));
+    assert!(rest.parse("rest:size=1").is_err());
+}
+
+#[test]
 fn settings_stand_behind_the_text_and_before_the_defaults() {
     let settings = [("size", "8".to_string()), ("lambda", "2".into()), ("other", "x".into())];
     let made = |text| registry().parse_with(text, &settings).unwrap();

@@ -167,10 +167,7 @@ impl Setup {
 
     /// When members are collected within a run.
     pub(super) fn collect(&self) -> Result<Collect> {
-        match self.runs_and_collect().split_once('+') {
-            Some((_, collect)) => Collect::registry().parse(collect),
-            None => Ok(Collect::default()),
-        }
+        strategy::collect_in(&self.runs_and_collect())
     }
 }
 

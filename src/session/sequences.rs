@@ -4,7 +4,7 @@
 //! knows nothing yet, so that a sequence can go on in any process, with the same bytes.
 use crate::{
     data::{Dataset, Purpose, Task},
-    network::Output,
+    network::{Aggregation, Output},
     observe::Event,
     plan::RunSpec,
     predictions::{
@@ -21,7 +21,7 @@ use crate::{
         build::Build,
         lessons::{Lessons, Places},
     },
-    train::{train_run, Collected, Learner, RunParts},
+    train::{check_run, train_run, Collected, Learner, RunParts},
     weights::{init, Weights},
     Error, Member, Network, Result,
 };
@@ -62,6 +62,9 @@ impl UnderWay {
     ) -> Result<Self> {
         let mut tasks = BTreeMap::new();
         for run in runs {
+            if run.sequence.is_some() {
+                check_aggregation(learner, run).map_err(|e| e.in_run(run.id))?;
+            }
             let task = match &run.sequence {
                 None => data.task(),
                 Some(sequence) => match tasks.get(&sequence.first) {
@@ -75,8 +78,8 @@ impl UnderWay {
                 },
             };
             let checked = match task == data.task() {
-                true => learner.check(run, data),
-                false => learner.check(run, &Lessons { data, task, lesson: None }),
+                true => check_run(learner, run, data),
+                false => check_run(learner, run, &Lessons { data, task, lesson: None }),
             };
             checked.map_err(|e| e.in_run(run.id))?;
         }
@@ -92,6 +95,20 @@ impl UnderWay {
         if known.rounds < sequence.rounds {
             self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(sequence.first, known);
         }
+    }
+}
+
+/// Checks how the members that the network of a run holds predict: of a sequence a network is one member, whose prediction is
+/// that of the mean of its members' outputs.
+fn check_aggregation<L: Learner>(learner: &L, run: &RunSpec) -> Result<()> {
+    match learner.aggregation(&run.settings)? {
+        Aggregation::SumOutput { .. } => {
+            let must = "one whose members predict as their mean, such as member-mean, because a network is one member of \
+                        a sequence";
+            let got = "one whose members predict as their sum, such as soft-gradient-boosting";
+            Err(Error::invalid("the joint loss of a run of a sequence", must, got))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -189,6 +206,8 @@ impl<L: Learner> Build<'_, '_, L> {
             let mut member =
                 Member { weights: collected.vars.snapshot()?, record: self.record(run, index, &collected)? };
             let known = &mut *known.borrow_mut();
+            // It predicts as a member of the sequence, though its weight is not known yet.
+            member.record.round = Some(round_record(run, sequence, &*known.course, Outcome::goes_on(0.)));
             let outcome = self.learn(known, &member, run, sequence, device)?;
             member.record.round = Some(round_record(run, sequence, &*known.course, outcome));
             self.put(run, member, done)?;

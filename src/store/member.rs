@@ -55,6 +55,33 @@ pub(crate) fn with_own_slots<'a>(members: impl IntoIterator<Item = &'a Member>) 
     members
 }
 
+/// The members by the network that holds them, in the order of the first one of each.
+pub(crate) fn by_network<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<Vec<&'a Member>> {
+    let mut networks: Vec<Vec<&Member>> = vec![];
+    for member in members {
+        let holds =
+            |network: &&mut Vec<&Member>| network.first().is_some_and(|first| first.shares_network(member));
+        // Members of one network mostly follow each other.
+        match networks.iter_mut().rev().find(holds) {
+            Some(network) => network.push(member),
+            None => networks.push(vec![member]),
+        }
+    }
+    networks
+}
+
+/// The members with a slot for each network: those that one network holds share it, as do those of one sequence.
+pub(crate) fn with_slots_by_network<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<Member> {
+    let mut known: Vec<Member> = vec![];
+    for mut member in with_own_slots(members) {
+        if let Some(other) = known.iter().rev().find(|other| other.shares_network(&member)) {
+            member.record.slot = other.record.slot;
+        }
+        known.push(member);
+    }
+    known
+}
+
 /// Each member of the networks, which a store keeps with the record of the first one. Slots are numbered by network and
 /// member.
 pub(crate) fn each_in_networks(mut networks: Vec<Member>) -> Vec<Member> {

@@ -8,6 +8,9 @@
 //! [`AdaBoost`], [`GradientBoosting`], or one with a [rule](crate::sequence::SequenceRule) of your own. The members of a sequence predict together,
 //! so a pool has one slot for each sequence. It can be put within the runs of any other strategy.
 //!
+//! [`Efficient`] trains many members in one network ([`nn::many`](crate::nn::many)), each of which has a slot of its own. It
+//! can be put within the runs of any other strategy, too.
+//!
 //! | Strategy | Each member trains on | Held out |
 //! |---|---|---|
 //! | [`MultiRun`] | all rows | nothing |
@@ -19,6 +22,7 @@
 //! | [`ForwardChaining`] | the past | the future |
 //! | [`AdaBoost`] | all rows, with more weight where the member before was wrong | nothing |
 //! | [`GradientBoosting`] | all rows, and what the sum of the members before leaves over | nothing |
+//! | [`Efficient`] | all rows, with the others of its network | nothing |
 //! | [`Horizontal`] | all rows, up to one of its last epochs | nothing |
 //! | [`Snapshot`] | all rows, up to the end of a cosine cycle | nothing |
 //! | [`FastGeometric`] | all rows, up to the trough of a triangular cycle | nothing |
@@ -36,6 +40,7 @@
 //! | `forward-chaining` | [`ForwardChaining`] | Every member on the past of its test window | `folds=5`, `gap=0`, `[window=…]`, `[test=…]`, `[validation=…]` |
 //! | `adaboost` | [`AdaBoost`] | Members one after the other, with more weight on rows that the one before got wrong | `runs=10`, `boosting-rate=1`, `algorithm=samme`, `error-loss=linear`, `resample=false`, `[validation=…]` |
 //! | `gradient-boosting` | [`GradientBoosting`] | Members one after the other, each on what the sum of those before leaves over | `runs=10`, `shrinkage=1`, `subsample=1`, `[patience=…]`, `[validation=…]` |
+//! | `efficient`, `efficient-ensemble` | [`Efficient`] | Many members in one network | `method=tab-m:32`, `[validation=…]` |
 //! | `horizontal` | [`Horizontal`] | Networks of one run, after each of its last epochs | `epochs=5`, `every=1` |
 //! | `snapshot` | [`Snapshot`] | Networks of one run, at the end of each cosine cycle | `cycles=5`, `[keep=…]`, `per=iteration` |
 //! | `fast-geometric` | [`FastGeometric`] | Networks of one run, at the trough of each triangular cycle | `cycle=4`, `high=0.05`, `low=0.0005`, `pretraining=0.75` |
@@ -45,6 +50,7 @@ pub(crate) mod resampled;
 mod single_run;
 
 pub use in_sequence::InSequence;
+pub(crate) use registry::collect_in;
 pub use registry::{parse, parse_list, parse_with, registry};
 pub use resampled::Strategy;
 
@@ -77,6 +83,7 @@ strategies! {
     forward_chaining::ForwardChaining,
     adaboost::AdaBoost,
     gradient_boosting::GradientBoosting,
+    efficient::Efficient,
 }
 
 /// A strategy: lays out the runs that train the members of an ensemble. To add one of your own, implement

@@ -27,7 +27,7 @@ pub fn registry() -> &'static Registry<Box<dyn EnsembleBuilder>> {
 
 /// Makes the strategy that a text names: `bootstrap:5`, or, with a rule for collecting members within each of
 /// its runs, `bootstrap:5+snapshot:3`, or with a strategy whose members depend on each other within each of them,
-/// `k-fold:5+adaboost:10`.
+/// `k-fold:5+adaboost:10`, or with many members in each network, `k-fold:5+efficient:tab-m:32`. Several may follow each other.
 ///
 /// ```
 /// use candle_ensemble::strategy;
@@ -50,21 +50,37 @@ pub fn parse(text: &str) -> Result<Box<dyn EnsembleBuilder>> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_with(text: &str, settings: &[(&str, String)]) -> Result<Box<dyn EnsembleBuilder>> {
-    let Some((strategy, collect)) = text.split_once('+') else {
+    let Some((first, others)) = text.split_once('+') else {
         return registry().parse_with(text, settings);
     };
-    let name = registry().get(strategy)?.name();
+    let name = registry().get(first)?.name();
     if Collect::registry().get(name).is_ok() {
         let must = "a strategy that resamples, before `+`";
         return Err(Error::invalid("the strategy", must, format!("{name}, a rule for collecting members")));
     }
-    let strategy = registry().parse_with(strategy, settings)?;
-    if let Err(unknown) = Collect::registry().get(collect)
-        && registry().get(collect).is_ok()
-    {
-        return registry().parse_with(collect, settings)?.within(strategy).map_err(|_| unknown);
+    let (mut strategy, mut others) = (registry().parse_with(first, settings)?, others.split('+').peekable());
+    while let Some(other) = others.next() {
+        strategy = match Collect::registry().get(other) {
+            Ok(_) if others.peek().is_some() => {
+                let must = "one that ends with its rule for collecting members";
+                return Err(Error::invalid("the strategy", must, text));
+            }
+            Ok(_) => Box::new(Within { strategy, collect: Collect::registry().parse_with(other, settings)? }),
+            Err(unknown) => match registry().get(other) {
+                Ok(_) => registry().parse_with(other, settings)?.within(strategy).map_err(|_| unknown)?,
+                Err(_) => return Err(unknown),
+            },
+        };
     }
-    Ok(Box::new(Within { strategy, collect: Collect::registry().parse_with(collect, settings)? }))
+    Ok(strategy)
+}
+
+/// The rule for collecting members that a text of [`parse`] ends with; the default one where it has none.
+pub(crate) fn collect_in(text: &str) -> Result<Collect> {
+    match text.rsplit_once('+') {
+        Some((_, last)) if Collect::registry().get(last).is_ok() => Collect::registry().parse(last),
+        _ => Ok(Collect::default()),
+    }
 }
 
 /// Makes every strategy that a list names, separated by commas.
@@ -146,6 +162,7 @@ mod tests {
     use super::*;
     use crate::{
         data::TensorDataset,
+        nn::many::{ScaleInit, TabM},
         plan::{FastGeometric, Horizontal, Snapshot},
         strategy::*,
     };
@@ -182,6 +199,21 @@ mod tests {
         same("snapshot:6:keep=2:per=epoch", &Snapshot::new(6).keep(2).per(crate::plan::Unit::Epoch));
         same("fast-geometric:2:0.1:0.01:0.5", &FastGeometric::new(2, 0.1, 0.01).pretraining(0.5));
         same("k-fold:3+snapshot:2", &KFold::new(3).collect(Snapshot::new(2)));
+        let tab_m = || Efficient::new(TabM::new(8));
+        same("efficient:tab-m:8", &tab_m());
+        same("efficient:validation=0.2:tab-m:8", &tab_m().within(MultiRun::new(1).validation(0.2)));
+        let normal = TabM::new(8).init(ScaleInit::Normal { mean: 1., deviation: 0.5 });
+        same("efficient:tab-m:8:init=normal:1:0.5", &Efficient::new(normal));
+        same("k-fold:3+efficient:tab-m:8", &tab_m().within(KFold::new(3)));
+        same(
+            "k-fold:3+efficient:tab-m:8+snapshot:2",
+            &tab_m().within(KFold::new(3).collect(Snapshot::new(2))),
+        );
+        same(
+            "k-fold:3+efficient:tab-m:8+adaboost:4",
+            &AdaBoost::new(4).within(tab_m().within(KFold::new(3))),
+        );
+        same("adaboost:4+efficient:tab-m:8", &AdaBoost::new(4).within(tab_m()));
     }
 
     #[test]
@@ -211,6 +243,9 @@ mod tests {
             "{}",
             error("bootstrap+snapshot+last")
         );
+        assert!(error("efficient:tab-n:3").contains("the efficient ensemble must be one of"));
+        assert!(error("bootstrap+efficient:tab-m:0").contains("the members of TabM must be at least 1"));
+        assert!(error("efficient:tab-m:8:runs=3").contains("an argument of tab-m must be one of k, init"));
         assert!(error("boostrap").ends_with("but is boostrap; did you mean bootstrap?"));
         assert!(error("bootstrap:unit=row")
             .contains("the argument unit of bootstrap must be one of rows, strata"));

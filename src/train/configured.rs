@@ -49,6 +49,10 @@ impl<N: Network> Learner for Configured<'_, N> {
         Ok(self.config.joint_loss.aggregation())
     }
 
+    fn converts(&self, architecture: &str) -> bool {
+        self.trainer.converts(architecture)
+    }
+
     fn dtype(&self) -> DType {
         Learner::dtype(self.trainer)
     }

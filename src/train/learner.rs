@@ -206,6 +206,14 @@ pub trait Learner: Sync {
         false
     }
 
+    /// Whether the learner carries out a run's setting `"efficient_ensemble"` for an architecture: a text that
+    /// [`EfficientEnsemble::registry`](crate::nn::many::EfficientEnsemble::registry) reads, by which
+    /// [`build`](Self::build) makes one network of many members. The default is that it does not, and a session refuses such
+    /// a run.
+    fn converts(&self, _architecture: &str) -> bool {
+        false
+    }
+
     /// Whether the learner carries out a run's setting `"distillation"`, a text that
     /// [`Distillation::registry`](crate::train::Distillation::registry) reads, with the
     /// [soft targets](Dataset::soft_targets) of the data set. The default is that it does not.

@@ -88,6 +88,11 @@ impl<N> Networks<N> {
         names
     }
 
+    /// Whether the constructor of an architecture reads a setting.
+    pub(crate) fn reads_setting(&self, name: &str, setting: &str) -> bool {
+        self.get(name).is_ok_and(|architecture| architecture.reads.iter().any(|read| read == setting))
+    }
+
     /// Checks that each setting is read by the trainer (`known`) or by the constructor of the architecture.
     pub(crate) fn check(&self, name: &str, settings: &Settings, known: &[&str]) -> Result<()> {
         let architecture = self.get(name)?;

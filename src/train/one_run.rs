@@ -4,7 +4,7 @@ use crate::{
     observe::{Flow, Observer},
     plan::RunSpec,
     store::EpochRecord,
-    train::{Collected, Learner, Run, RunParts},
+    train::{check_run, Collected, Learner, Run, RunParts},
     weights::{init, Vars, Weights},
     Result,
 };
@@ -82,7 +82,7 @@ pub(crate) fn train_observed<L: Learner>(
     device: &Device,
     observer: &dyn Observer,
 ) -> Result<(Weights, Vec<EpochRecord>)> {
-    learner.check(spec, data)?;
+    check_run(learner, spec, data)?;
     let checkpoints = None;
     let (store_member, after_step) = (&|_: usize, _: Collected<'_>| Ok(()), None);
     let parts = RunParts { data, spec, device, observer, checkpoints, store_member, after_step };

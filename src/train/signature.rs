@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Type, shape and initialization of each requested variable, by name.
-type Requested = BTreeMap<String, (DType, Shape, Init)>;
+pub(crate) type Requested = BTreeMap<String, (DType, Shape, Init)>;
 
 /// The signature of the network of each run; see [`of_run`]. The constructor is called once for each distinct
 /// architecture and settings.

@@ -16,6 +16,7 @@ mod diagnosing;
 mod diagnosing_positions;
 mod distilling;
 mod distributions;
+mod efficient;
 mod ensembles;
 mod faults;
 mod fitting;

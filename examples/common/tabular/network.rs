@@ -7,7 +7,7 @@ use candle_ensemble::{
     plan::{Settings, Value},
     train::{Adam, Optimizer, Sgd, Trainer},
     weights::InitScheme,
-    Error, Result,
+    AnyNetwork, Error, Result,
 };
 use candle_nn::{linear, VarBuilder};
 
@@ -15,7 +15,7 @@ use candle_nn::{linear, VarBuilder};
 const READS: [&str; 5] = ["activation", "batch_norm", "dropout", "hidden", "inputs"];
 
 /// The trainer of a network for inputs of these columns. The flags give what a run's settings do not.
-pub fn trainer(args: &NetworkArgs, columns: usize, task: Task) -> Result<Trainer<Sequential>> {
+pub fn trainer(args: &NetworkArgs, columns: usize, task: Task) -> Result<Trainer<AnyNetwork>> {
     Ok(perceptron(columns, task, args.architecture())
         .epochs(args.epochs)
         .batch_size(args.batch)
@@ -23,8 +23,9 @@ pub fn trainer(args: &NetworkArgs, columns: usize, task: Task) -> Result<Trainer
         .init(args.initial()?))
 }
 
-/// A trainer of a multi-layer perceptron. `usual` has the settings of the network that a run does not have.
-pub fn perceptron(columns: usize, task: Task, usual: Settings) -> Trainer<Sequential> {
+/// A trainer of a multi-layer perceptron, or of one network of many members that is made of it. `usual` has the settings of the
+/// network that a run does not have.
+pub fn perceptron(columns: usize, task: Task, usual: Settings) -> Trainer<AnyNetwork> {
     let outputs = outputs(task);
     let version = format!("{columns} columns, {outputs} outputs, {usual:?}");
     let new = move |settings: &Settings, vb: VarBuilder<'static>| {
@@ -33,7 +34,7 @@ pub fn perceptron(columns: usize, task: Task, usual: Settings) -> Trainer<Sequen
         let columns = settings.count("inputs").map_err(failed)?.unwrap_or(columns);
         dense(seq(), columns, outputs, &settings, vb)
     };
-    Trainer::reading(&READS, new).version(version)
+    Trainer::convertible(&READS, new).version(version)
 }
 
 /// The outputs that a network needs.

@@ -6,13 +6,12 @@ use candle_ensemble::{
     exec::Executor,
     improve::Improve,
     metrics::Metric,
-    nn::Sequential,
     observe::Observer,
     plan::Value,
     remedy::Setup,
     statistics::Summary,
     train::Trainer,
-    Result, Seed, Session,
+    AnyNetwork, Result, Seed, Session,
 };
 
 /// A data set, a kind of network, and what is broken.
@@ -107,7 +106,7 @@ impl Case {
     /// The scores of the setup without the fault on the rows of the final scores.
     fn healthy_scores(
         &self,
-        trainer: &Trainer<Sequential>,
+        trainer: &Trainer<AnyNetwork>,
         data: &TensorDataset,
         split: &Split,
         executor: &dyn Executor,

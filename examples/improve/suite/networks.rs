@@ -2,9 +2,10 @@
 use crate::tabular::network::{activation, dense, outputs, perceptron};
 use candle_ensemble::{
     data::Task,
-    nn::{conv2d, seq, Sequential},
+    nn::{conv2d, seq},
     plan::Settings,
     train::Trainer,
+    AnyNetwork,
 };
 use candle_nn::{Conv2dConfig, VarBuilder};
 
@@ -26,7 +27,7 @@ impl Kind {
     }
 
     /// The trainer of such a network. The settings of a run give widths, activation function and dropout.
-    pub fn trainer(self, columns: usize, task: Task) -> Trainer<Sequential> {
+    pub fn trainer(self, columns: usize, task: Task) -> Trainer<AnyNetwork> {
         match self {
             Self::Perceptron => perceptron(columns, task, Settings::new()),
             Self::Convolutional => {
@@ -42,7 +43,7 @@ impl Kind {
                         .add_fn(|xs| xs.flatten_from(1));
                     dense(network, 64, outputs, settings, vb)
                 };
-                Trainer::reading(&["activation", "batch_norm", "dropout", "hidden"], new)
+                Trainer::convertible(&["activation", "batch_norm", "dropout", "hidden"], new)
             }
         }
     }

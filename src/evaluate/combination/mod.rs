@@ -93,7 +93,7 @@ impl Combination {
         Self(Way::BestOf { max_cost, student: Some(student) })
     }
 
-    /// Whether the result is one network, which costs as much to predict with as a single member.
+    /// Whether the result is one network, which costs as much to predict with as one of the strategy's networks.
     #[must_use]
     pub fn is_one_network(&self) -> bool {
         match &self.0 {

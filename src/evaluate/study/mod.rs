@@ -32,6 +32,9 @@ use std::{
 use test_rows::TestRows;
 use trial::{folder, Outcome, ResultFolder, Trained};
 
+/// The version of what is kept of results. Results of other versions are computed again.
+const FORMAT: u32 = 2;
+
 /// The level of every interval.
 pub(crate) const LEVEL: f64 = 0.95;
 
@@ -53,6 +56,13 @@ pub(crate) const LEVEL: f64 = 0.95;
 /// is a bootstrap over the test rows, and nothing is known about the spread from training to training. To include
 /// the choice of the test rows, run [`trials`](Self::trials) on several splits of the data and put them together
 /// with [`StudyReport::of`].
+///
+/// # Many members in one network
+/// With a trainer that makes such networks of plain ones ([`Trainer::convertible`](crate::train::Trainer::convertible)),
+/// `efficient:tab-m:32` is a strategy like any other ([`Efficient`](crate::strategy::Efficient)). Each of its members is a member
+/// of the report. A prediction costs one network, whose size is in [`Cost::bytes`](crate::evaluate::Cost::bytes), also for some
+/// of its members only. A sequence of members, as of [`AdaBoost`](crate::strategy::AdaBoost), is one member of the report, because
+/// its networks predict together, and costs as many networks as it has.
 ///
 /// Where rows have several positions, metrics are those of all positions, and intervals are of rows. If a network's
 /// predictions for the test rows were more than 2²³ numbers, the same number of positions of each row is drawn, for all
@@ -290,6 +300,11 @@ impl<'a, L: Learner> Study<'a, L> {
     pub fn trials(&self, seed: impl Into<Seed>) -> Result<Trials> {
         let (seed, data) = (seed.into(), self.session.data());
         self.check()?;
+        // A strategy that cannot be trained is an error before another one is.
+        for (_, strategy) in &self.strategies {
+            let plan = self.session.plan(&**strategy, seed.nth("repeat", 0))?;
+            self.session.check(&self.within_budget(plan)?)?;
+        }
         let metrics = self.metrics.clone().unwrap_or_else(|| MetricList::for_task(data.task()));
         let rows = TestRows::of(self.test, self.scaler, metrics)?;
         // Another call has read the same rows.
@@ -387,7 +402,7 @@ impl<'a, L: Learner> Study<'a, L> {
         let scaler = format!("{:?}", self.scaler);
         let settings =
             (self.session.learner().tag(), metrics, scaler, self.reserve, self.max_barrier, self.budget);
-        let bytes = codec::encode(&(plan, self.test.fingerprint(), settings))?;
+        let bytes = codec::encode(&(FORMAT, plan, self.test.fingerprint(), settings))?;
         ResultFolder::new(folder, blake3::hash(&bytes).to_hex().to_string())
     }
 

@@ -1,6 +1,6 @@
 //! What a combination makes of the members of a strategy.
 use super::{
-    pools::{bytes, get_or_make, test_inputs, Pools, TrainedPool},
+    pools::{cost_of, get_or_make, test_inputs, Pools, TrainedPool},
     test_rows::TestRows,
     trial::{Array, Combined, Outcome},
     Study,
@@ -15,7 +15,7 @@ use crate::{
     merge::{Distill, MaxBarrier, MergeSpec},
     network::Scale,
     train::{Averaging, Learner},
-    Error, Member, Pool, Result,
+    Error, Pool, Result,
 };
 use candle_core::Tensor;
 use std::{cell::OnceCell, time::Instant};
@@ -141,15 +141,14 @@ impl<'a, L: Learner> Outcomes<'_, 'a, L> {
         let members = trained.pool.with_members(best.ensemble.members().to_vec())?;
         let predicted = self.study.predict(&members, Scale::Probability)?.values().mean(0)?;
         let chosen = best.report.best();
-        let bytes =
-            trained.bytes_by_slot().iter().sum::<f64>() / trained.networks_by_slot().iter().sum::<f64>();
+        let (networks, bytes) = trained.cost_of(|_| true);
         let cost = Cost {
             trained_epochs: trained.epochs
                 + best.report.student().map_or(0., |student| student.epochs as f64),
             train_seconds: trained.seconds,
             fit_seconds,
             prediction_networks: chosen.networks as f64,
-            bytes: bytes * chosen.cost,
+            bytes: bytes / networks * chosen.cost,
         };
         let outcome = self.outcome(&self.rows.in_units(&predicted)?, cost, |combined| combined)?;
         Ok(Outcome { fitted_on: Some(fitted_on), barrier: chosen.barrier, ..outcome })
@@ -164,13 +163,9 @@ impl<'a, L: Learner> Outcomes<'_, 'a, L> {
         fit_seconds: f64,
     ) -> Result<Outcome> {
         let predicted = self.study.predict(pool, Scale::Probability)?.values().mean(0)?;
-        let cost = Cost {
-            trained_epochs: epochs,
-            train_seconds: seconds,
-            fit_seconds,
-            prediction_networks: pool.members().len() as f64,
-            bytes: pool.members().iter().map(|member: &Member| bytes(member)).sum(),
-        };
+        let (prediction_networks, bytes) = cost_of(pool.members());
+        let cost =
+            Cost { trained_epochs: epochs, train_seconds: seconds, fit_seconds, prediction_networks, bytes };
         self.outcome(&self.rows.in_units(&predicted)?, cost, |combined| combined)
     }
 
@@ -195,14 +190,12 @@ impl<'a, L: Learner> Outcomes<'_, 'a, L> {
 /// The cost of a rule: slots with a weight of 0 need not predict.
 fn cost_of_slots<L: Learner>(trained: &TrainedPool<'_, L>, weights: Option<&[f64]>) -> Cost {
     let needed = |slot: usize| weights.and_then(|w| w.get(slot)).is_none_or(|weight| *weight != 0.);
-    let sum = |of_slots: Vec<f64>| {
-        of_slots.iter().enumerate().filter(|(slot, _)| needed(*slot)).map(|(_, x)| x).sum::<f64>()
-    };
+    let (prediction_networks, bytes) = trained.cost_of(needed);
     Cost {
         trained_epochs: trained.epochs,
         train_seconds: trained.seconds,
         fit_seconds: 0.,
-        prediction_networks: sum(trained.networks_by_slot()),
-        bytes: sum(trained.bytes_by_slot()),
+        prediction_networks,
+        bytes,
     }
 }

@@ -19,14 +19,19 @@ use crate::{
         Predictions,
     },
     store::{
-        member::{leading, predicting, with_own_slots},
+        member::{by_network, each_in_network, leading, predicting, predicting_with, with_own_slots},
         DirectoryStore,
     },
     train::{Averaging, Learner},
     Error, Member, Pool, Result, Rows, Seed,
 };
 use candle_core::{Device, Tensor};
-use std::{cell::OnceCell, collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Instant,
+};
 
 /// The pools of one strategy: one that is trained on all rows, and one that leaves the reserved rows out.
 pub(super) struct Pools<'s, 'a, L: Learner> {
@@ -169,17 +174,18 @@ impl<'s, 'a, L: Learner> Pools<'s, 'a, L> {
     /// The average of the members of the first run, whose learning rate its rule for collecting them prescribes.
     fn average_of_members(&self, averaging: &Averaging) -> Result<(Pool<'a, L>, f64, f64)> {
         let full = self.full()?;
-        let members = full.pool.members().iter().filter(|member| member.record.run == 0);
-        let members: Vec<&Member> = members.collect();
-        let Some(last) = members.last() else {
+        let members = by_network(full.pool.members().iter().filter(|member| member.record.run == 0));
+        let networks: Vec<&Member> =
+            members.iter().filter_map(|of_network| of_network.first().copied()).collect();
+        let Some(last) = networks.last() else {
             return Err(Error::invalid("the number of members of run 0", "at least 1", 0));
         };
-        let networks: Vec<_> = members.iter().map(|member| &member.weights).collect();
+        let weights: Vec<_> = networks.iter().map(|network| &network.weights).collect();
         let mut record = last.record.clone();
         record.key = format!("averaged-{}", record.key);
-        let member = Member { weights: averaging.of(&networks)?, record };
+        let network = Member { weights: averaging.of(&weights)?, record };
         let runs = self.plan.runs.len() as f64;
-        let pool = full.pool.with_members(vec![member])?.re_estimated()?;
+        let pool = full.pool.with_members(each_in_network(network))?.re_estimated()?;
         Ok((pool, full.epochs / runs, full.seconds / runs))
     }
 
@@ -240,18 +246,22 @@ impl<'a, L: Learner> TrainedPool<'a, L> {
         }
     }
 
-    /// The number of networks that predict in each slot.
-    pub(super) fn networks_by_slot(&self) -> Vec<f64> {
-        let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
-        predicting(self.pool.members()).for_each(|m| *counts.entry(m.record.slot).or_default() += 1.);
-        counts.into_values().collect()
+    /// The cost of a prediction with these slots, by their positions: the networks that run, and the size of their weights.
+    pub(super) fn cost_of(&self, needed: impl Fn(usize) -> bool) -> (f64, f64) {
+        let slots: BTreeSet<usize> = predicting(self.pool.members()).map(|m| m.record.slot).collect();
+        let needed: BTreeSet<usize> =
+            slots.into_iter().enumerate().filter(|(at, _)| needed(*at)).map(|(_, slot)| slot).collect();
+        cost_of(predicting(self.pool.members()).filter(|m| needed.contains(&m.record.slot)))
     }
 
-    /// The size of the weights of each slot, in bytes.
-    pub(super) fn bytes_by_slot(&self) -> Vec<f64> {
-        let mut sizes: BTreeMap<usize, f64> = BTreeMap::new();
-        predicting(self.pool.members()).for_each(|m| *sizes.entry(m.record.slot).or_default() += bytes(m));
-        sizes.into_values().collect()
+    /// The cost of a prediction with one member, on average: with one of a sequence, its networks together.
+    fn cost_of_one(&self) -> (f64, f64) {
+        let members: Vec<Member> = predicting(self.pool.members()).cloned().collect();
+        let each = leading(&members);
+        let costs = each.iter().map(|first| cost_of(predicting_with(&members, first)));
+        let (networks, bytes) = costs.fold((0., 0.), |sum, cost| (sum.0 + cost.0, sum.1 + cost.1));
+        let count = each.len().max(1) as f64;
+        (networks / count, bytes / count)
     }
 
     /// The rows that rules are fitted on.
@@ -275,6 +285,7 @@ impl<'a, L: Learner> TrainedPool<'a, L> {
             add_bins(&mut reliability, &rows.reliability(predicted));
         }
         let runs: BTreeMap<usize, &Member> = self.pool.members().iter().map(|m| (m.record.run, m)).collect();
+        let (networks_of_one, bytes_of_one) = self.cost_of_one();
         let curve = |m: &&Member| m.record.curve.iter().map(|epoch| epoch.train_loss).collect();
         Ok(Trained {
             members,
@@ -282,7 +293,8 @@ impl<'a, L: Learner> TrainedPool<'a, L> {
             curves: runs.values().map(curve).collect(),
             epochs: self.epochs,
             seconds: self.seconds,
-            bytes: self.bytes_by_slot().iter().sum(),
+            networks_of_one,
+            bytes_of_one,
             confusion,
             reliability,
             predictions: Array::of(&predictions)?,
@@ -329,8 +341,15 @@ fn epochs(members: &[Member]) -> f64 {
     runs.values().sum::<usize>() as f64
 }
 
+/// The networks that hold these members, and the size of their weights in bytes. A network that holds several members runs as a
+/// whole, however many of them are needed.
+pub(super) fn cost_of<'m>(members: impl IntoIterator<Item = &'m Member>) -> (f64, f64) {
+    let networks = by_network(members);
+    (networks.len() as f64, networks.iter().filter_map(|members| members.first()).map(|m| bytes(m)).sum())
+}
+
 /// The size of a member's weights.
-pub(super) fn bytes(member: &Member) -> f64 {
+fn bytes(member: &Member) -> f64 {
     member.weights.values().map(|w| (w.elem_count() * w.dtype().size_in_bytes()) as f64).sum()
 }
 

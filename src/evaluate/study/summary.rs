@@ -259,14 +259,14 @@ fn single_report(splits: &[Trials]) -> Result<SingleReport> {
         scores.filter_map(|scores| scores.first().copied()).collect::<Vec<_>>()
     });
     let cost = |t: &&Trained| {
-        let one = t.members.max(1) as f64;
-        let runs = t.curves.len().max(1) as f64;
+        // A member of a sequence takes the runs of all its networks.
+        let (runs, of_one) = (t.curves.len().max(1) as f64, t.networks_of_one);
         Cost {
-            trained_epochs: t.epochs / runs,
-            train_seconds: t.seconds / runs,
+            trained_epochs: t.epochs / runs * of_one,
+            train_seconds: t.seconds / runs * of_one,
             fit_seconds: 0.,
-            prediction_networks: 1.,
-            bytes: t.bytes / one,
+            prediction_networks: of_one,
+            bytes: t.bytes_of_one,
         }
     };
     let (mut confusion, mut reliability) = (None, vec![]);

@@ -20,7 +20,7 @@ const KIND: &str = "result of a study";
 /// What was trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Trained {
-    /// Number of members that predict.
+    /// Number of members that predict by themselves; those of a sequence, which predict together, are one.
     pub(super) members: usize,
     /// The metrics of each member.
     pub(super) member_scores: Vec<Vec<f64>>,
@@ -29,8 +29,10 @@ pub(super) struct Trained {
     /// Epochs of all runs.
     pub(super) epochs: f64,
     pub(super) seconds: f64,
-    /// Size of the members' weights.
-    pub(super) bytes: f64,
+    /// The networks that a member needs to predict by itself, on average: all those of its sequence, else one.
+    pub(super) networks_of_one: f64,
+    /// The size of their weights. A network that holds several members counts as a whole for each.
+    pub(super) bytes_of_one: f64,
     /// The counts of true and predicted classes, added up over the members.
     pub(super) confusion: Option<Vec<Vec<f64>>>,
     /// The bins of a reliability diagram over all members.

@@ -282,8 +282,9 @@ impl<'a, L: Learner> Pool<'a, L> {
     /// So that the student learns how the pool predicts new rows, a row is predicted by those members that have not seen it
     /// ([`Teachers::Unseen`]), unless [`Distill::teachers`] says otherwise. What the student has
     /// [seen](crate::store::Record::seen) are its own training and validation rows, and every row that any of its teachers
-    /// has seen. The pool that is returned has the student as its only member, so it can be measured, saved and compared
-    /// like any other; [`best_of`](crate::merge::best_of()) weighs it beside soups ([`BestOf::distill`]).
+    /// has seen. The pool that is returned has the student as its only network: one member, or all members of a student that
+    /// holds several, whose prediction is their [`Mean`](crate::combine::Mean). It can be measured, saved and compared
+    /// like any other pool; [`best_of`](crate::merge::best_of()) weighs it beside soups ([`BestOf::distill`]).
     ///
     /// Use it for one network that is nearly as good as the ensemble, where a soup is not, as of networks that were trained
     /// independently. It helps most with few or noisy labels. Don't expect it to be better than the ensemble.

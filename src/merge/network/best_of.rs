@@ -12,7 +12,7 @@ use crate::{
         Predictions,
     },
     prune::Ordered,
-    store::member::{predicting, with_own_slots},
+    store::member::{predicting, with_slots_by_network},
     train::Learner,
     weights::{compatibility::has_statistics, RunWeights},
     Ensemble, Error, HeldOut, Member, Pool, Result, Rows, Seed,
@@ -185,7 +185,7 @@ pub struct Best<N> {
 /// The scores and costs of all candidates of [`best_of`]. Its `Display` is a table with a verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BestReport {
-    /// All candidates. The first is the best single network.
+    /// All candidates. The first is the best single network, or the best sequence of networks.
     pub candidates: Vec<Candidate>,
     /// The position of the candidate that was chosen.
     pub chosen: usize,
@@ -248,6 +248,11 @@ pub struct Candidate {
 /// off best in this comparison. The whole ensemble has more members than that, so it is mostly a little better
 /// than its score. A merged network is shaped by all rows of its networks and cannot be measured then: the
 /// report says so.
+///
+/// A network that holds several members ([`Network::members`](crate::Network::members)) is one candidate: the mean of all its
+/// members, at the cost of the whole network. A sequence of members, as of [`AdaBoost`](crate::strategy::AdaBoost), is one
+/// predictor at the cost of all its networks; "best sequence" then stands in the place of the best single network, and there is
+/// no candidate at the cost of one network.
 ///
 /// Where rows have several positions, the candidates are measured at their positions, and intervals and halves are of rows. If
 /// the predictions of all networks were more than 2²⁶ numbers, the same number of positions of each row is drawn, with the
@@ -375,7 +380,7 @@ struct Measured {
 /// The rows that all candidates are measured on, with the predictions of the networks.
 struct Comparison<'t, L: Learner> {
     pool: &'t Pool<'t, L>,
-    /// The networks, each as a slot of its own.
+    /// The networks, each as a slot of its own, whatever members it holds. The networks of a sequence have one.
     singles: Pool<'t, L>,
     options: &'t BestOf<'t>,
     data: &'t dyn Dataset,
@@ -405,7 +410,7 @@ impl<'t, L: Learner> Comparison<'t, L> {
             let must = format!("at least {LEAST_ROWS}");
             return Err(Error::invalid("the number of rows to measure on", must, rows.len()));
         }
-        let singles = pool.with_members(with_own_slots(predicting(pool.members())))?;
+        let singles = pool.with_members(with_slots_by_network(predicting(pool.members())))?;
         let kept = Kept::of(data, &rows, MOST_NUMBERS / singles.slots().max(1), device, options.seed)?;
         let all: Rows = (0..rows.len() as u32).collect();
         let predictions = predict(&singles, (data, &rows), &all, &kept)?;
@@ -414,7 +419,7 @@ impl<'t, L: Learner> Comparison<'t, L> {
         let criterion = options.criterion_for(&held_out);
         criterion.check(&held_out.truth()?)?;
         let halves = held_out.folds(2, options.seed)?;
-        let unit_cost = held_out.costs().iter().sum::<f64>() / held_out.costs().len() as f64;
+        let unit_cost = unit_cost(pool);
         let weights = held_out.relative_weights()?;
         Ok(Self { pool, singles, options, data, rows, kept, held_out, weights, criterion, halves, unit_cost })
     }
@@ -428,7 +433,7 @@ impl<'t, L: Learner> Comparison<'t, L> {
             make,
         };
         let single: Make<'t> = Box::new(|at| self.mean_of(&[self.best_single(at)?]));
-        let mut all = vec![recipe("best single", true, false, single)];
+        let mut all = vec![recipe(single_name(self.pool), true, false, single)];
         if networks < 2 {
             return all;
         }
@@ -562,8 +567,8 @@ impl<'t, L: Learner> Comparison<'t, L> {
             metrics: self.held_out.metrics_of(&predicted)?,
             loss: self.held_out.interval(&losses, &self.weights, self.options.seed)?,
         };
-        let cost = pool.costs().iter().sum::<f64>() / self.unit_cost;
-        let networks = predicting(pool.members()).count();
+        let (networks, parameters) = pool.networks_that_predict();
+        let cost = parameters / self.unit_cost;
         let mut candidate = candidate(networks, cost, Some(score), made.barrier, None);
         if recipe.name == STUDENT {
             candidate.epochs =
@@ -582,6 +587,20 @@ impl<'t, L: Learner> Comparison<'t, L> {
     /// The rows of the held-out predictions at these positions.
     fn rows_at(&self, at: &[u32]) -> Rows {
         self.kept.rows_at(at).into_iter().map(|place| self.rows[place as usize]).collect()
+    }
+}
+
+/// The mean number of parameters of a pool's networks.
+fn unit_cost<L: Learner>(pool: &Pool<'_, L>) -> f64 {
+    let (networks, parameters) = pool.networks_that_predict();
+    parameters / networks as f64
+}
+
+/// The name of the best predictor: a network, or a sequence of networks, which predict together.
+fn single_name<L: Learner>(pool: &Pool<'_, L>) -> &'static str {
+    match pool.members().iter().any(|member| member.record.round.is_some()) {
+        true => "best sequence",
+        false => "best single",
     }
 }
 
@@ -660,11 +679,12 @@ impl fmt::Display for BestReport {
             }
         }
         let Interval { estimate, low, high, .. } = self.gain;
+        let single = self.candidates.first().map_or("best single", |first| &*first.name);
         let verdict = match (low > 0., high < 0.) {
-            _ if self.chosen == 0 => "nothing is better",
-            (true, _) => "better than the best single",
-            (_, true) => "worse than the best single",
-            _ => "not significantly different from the best single",
+            _ if self.chosen == 0 => "nothing is better".into(),
+            (true, _) => format!("better than the {single}"),
+            (_, true) => format!("worse than the {single}"),
+            _ => format!("not significantly different from the {single}"),
         };
         let best = self.best();
         let limit = match self.max_cost.is_finite() {

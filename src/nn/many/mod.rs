@@ -14,6 +14,9 @@
 //! let trainer = Trainer::new(move |vb| TabM::new(32).convert(vb, mlp));
 //! ```
 //!
+//! [`Trainer::convertible`](crate::train::Trainer::convertible) leaves the method to the strategy, so that a study or a command line
+//! can name it: `efficient:tab-m:32` ([`strategy::Efficient`](crate::strategy::Efficient)).
+//!
 //! Linear layers and convolutions of this crate and of candle are converted. Layers without variables, functions, dropout
 //! and nested [`seq`](crate::nn::seq()) stay as they are; normalization layers and embeddings are shared unless the method
 //! says otherwise. A layer of another type that has variables is an error.

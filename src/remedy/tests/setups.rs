@@ -2,9 +2,10 @@
 use super::{cases, config, settings};
 use crate::{
     codec::{decode, encode},
-    plan::{Horizontal, Settings, Snapshot},
+    nn::many::TabM,
+    plan::{Collect, Horizontal, Settings, Snapshot},
     remedy::{propose, remedies, Change, Setup},
-    strategy::{Bagging, EnsembleBuilder, MultiRun, RandomSubspace},
+    strategy::{Bagging, Efficient, EnsembleBuilder, KFold, MultiRun, RandomSubspace},
     Seed,
 };
 use serde_json::json;
@@ -130,4 +131,12 @@ fn a_strategy_gives_the_settings_to_each_run() {
     same(Some("horizontal:3"), None, &Horizontal::last(3));
     // The number of inputs is the strategy's to say.
     same(Some("random-subspace:2"), None, &RandomSubspace::new(2, 0.5));
+    // The method of many members in one network is the strategy's, too.
+    let tab_m = || Efficient::new(TabM::new(4));
+    same(Some("efficient:tab-m:4"), Some(0.2), &tab_m().within(MultiRun::new(1).validation(0.2)));
+    let snapshots = KFold::new(3).collect(Snapshot::new(3));
+    same(Some("k-fold:3+efficient:tab-m:4+snapshot:3"), None, &tab_m().within(snapshots));
+    let collects = |text: &str| Setup { strategy: Some(text.into()), ..Setup::default() }.collect().unwrap();
+    assert_eq!(collects("k-fold:3+efficient:tab-m:4+snapshot:3"), Snapshot::new(3).into());
+    assert_eq!(collects("k-fold:3+efficient:tab-m:4"), Collect::default());
 }

@@ -2,6 +2,7 @@
 use crate::{
     kernels::{cpu, float::Real, simd::vectorized, sums::fold_in_lanes},
     train::Clip,
+    weights::members::has_entries,
     Error, Result,
 };
 use candle_core::{DType, Device, Result as CResult, Tensor};
@@ -48,16 +49,16 @@ pub(crate) enum Clipping {
 }
 
 impl Clip {
-    /// How these variables' gradients are clipped, after they have been multiplied by `factor`.
+    /// How the gradients of variables are clipped, after they have been multiplied by `factor`: names, variables and gradients.
     pub(crate) fn clipping<'a>(
         &self,
-        gradients: impl Iterator<Item = (&'a Tensor, &'a Tensor)>,
+        gradients: impl Iterator<Item = (&'a str, &'a Tensor, &'a Tensor)>,
         factor: f64,
     ) -> CResult<Clipping> {
         self.check()?;
         let at_most = |max: f64, norm: f64| if norm > max { max / norm } else { 1.0 };
-        let all = |gradients: &mut dyn Iterator<Item = (_, &'a Tensor)>| {
-            finite("the norm of the gradients", norm(gradients.map(|(_, g)| g))? * factor)
+        let all = |gradients: &mut dyn Iterator<Item = (_, _, &'a Tensor)>| {
+            finite("the norm of the gradients", norm(gradients.map(|(_, _, g)| g))? * factor)
         };
         Ok(match *self {
             Self::None => Clipping::All(Limits::scale(factor)),
@@ -71,7 +72,7 @@ impl Clip {
                 Clipping::All(Limits::scale(factor * if norm > 0.0 { to / norm } else { 1.0 }))
             }
             Self::NormPerVariable(max) => {
-                let limits = |(_, gradient)| {
+                let limits = |(_, _, gradient)| {
                     let norm = norm([gradient].into_iter())? * factor;
                     let norm = finite("the norm of a gradient", norm)?;
                     Ok(Limits::scale(factor * at_most(max, norm)))
@@ -79,12 +80,12 @@ impl Clip {
                 Clipping::Variables(gradients.map(limits).collect::<CResult<_>>()?)
             }
             Self::Adaptive { ratio, floor } => {
-                let factors = |(weights, gradient): (&Tensor, &Tensor)| {
+                let factors = |(name, weights, gradient): (&str, &Tensor, &Tensor)| {
                     // A gradient of another shape is an error of the step, which names the variable.
                     if weights.dims() != gradient.dims() || weights.elem_count() == 0 {
                         return Ok(vec![]);
                     }
-                    let units = if weights.rank() > 1 { weights.dim(0)? } else { 1 };
+                    let units = units(name, weights.dims());
                     let norms = unit_norms(weights, units)?.into_iter().zip(unit_norms(gradient, units)?);
                     let one = |(weights, gradient): (f64, f64)| {
                         let norm = finite("the norm of a gradient", gradient * factor)?;
@@ -112,6 +113,18 @@ impl Clipping {
                 Some(factors) => Ok((Limits::scale(*factor), Some(scale_units(gradient, factors)?))),
             },
         }
+    }
+}
+
+/// The number of units of a variable. One with an entry for each of several members has the units of each entry.
+fn units(name: &str, dims: &[usize]) -> usize {
+    let of_entry = |dims: &[usize]| match dims {
+        [units, _, ..] => *units,
+        _ => 1,
+    };
+    match dims {
+        [members, entry @ ..] if has_entries(name) => members * of_entry(entry),
+        dims => of_entry(dims),
     }
 }
 
@@ -173,7 +186,7 @@ fn on_cpu<T: Real, R>(tensor: &Tensor, work: impl Fn(&[T]) -> R) -> CResult<R> {
     })
 }
 
-/// The tensor with each part along dimension 0 multiplied by its own factor.
+/// The tensor with each of its parts of equal size, in row-major order, multiplied by its own factor.
 fn scale_units(tensor: &Tensor, factors: &[f64]) -> CResult<Tensor> {
     fn scaled<T: Real>(tensor: &Tensor, factors: &[f64]) -> CResult<Tensor> {
         let length = (tensor.elem_count() / factors.len().max(1)).max(1);
@@ -192,12 +205,9 @@ fn scale_units(tensor: &Tensor, factors: &[f64]) -> CResult<Tensor> {
         (true, DType::F64) => scaled::<f64>(tensor, factors),
         (_, dtype) => {
             let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
-            let mut dims = vec![1; tensor.rank()];
-            if let Some(first) = dims.first_mut() {
-                *first = factors.len();
-            }
+            let parts = tensor.detach().to_dtype(wide)?.reshape((factors.len(), ()))?;
             let factors = Tensor::new(factors, &Device::Cpu)?.to_dtype(wide)?.to_device(tensor.device())?;
-            tensor.detach().to_dtype(wide)?.broadcast_mul(&factors.reshape(dims)?)
+            parts.broadcast_mul(&factors.unsqueeze(1)?)?.reshape(tensor.shape())
         }
     }
 }

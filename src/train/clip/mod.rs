@@ -64,7 +64,7 @@ pub enum Clip {
     /// Adaptive gradient clipping (AGC): the gradient's norm is at most `ratio` times the norm of the
     /// weights, for each unit by itself. The units of a variable are its parts along dimension 0, which are
     /// the rows of a linear layer and the filters of a convolution; a variable with one dimension or none is
-    /// one unit.
+    /// one unit. A variable with an entry for each member of a network that holds several has the units of each entry.
     ///
     /// The source takes 0.01 for batches of 4096 and more for smaller ones, and leaves the last layer out.
     Adaptive {

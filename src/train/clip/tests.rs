@@ -7,8 +7,14 @@ const CPU: &Device = &Device::Cpu;
 
 /// How these gradients of variables are clipped.
 fn clipped(clip: Clip, factor: f64, pairs: &[(&Tensor, &Tensor)]) -> CResult<Vec<Tensor>> {
+    let named: Vec<_> = pairs.iter().map(|(w, g)| ("w", *w, *g)).collect();
+    clipped_by_name(clip, factor, &named)
+}
+
+/// The same with the names of the variables.
+fn clipped_by_name(clip: Clip, factor: f64, pairs: &[(&str, &Tensor, &Tensor)]) -> CResult<Vec<Tensor>> {
     let clipping = clip.clipping(pairs.iter().copied(), factor)?;
-    let one = |(index, (_, gradient)): (usize, &(&Tensor, &Tensor))| {
+    let one = |(index, (_, _, gradient)): (usize, &(&str, &Tensor, &Tensor))| {
         let (limits, own) = clipping.of(index, gradient)?;
         limits.apply(&own.unwrap_or_else(|| (*gradient).clone()))?.to_dtype(DType::F64)
     };
@@ -54,7 +60,7 @@ fn squares_that_overflow_f32_do_not_overflow_the_norm() -> CResult<()> {
 #[test]
 fn only_a_norm_beyond_the_limit_is_scaled() -> CResult<()> {
     let g = Tensor::new(&[3f32, 4.0], CPU)?;
-    let scale = |clip: Clip| match clip.clipping([(&g, &g)].into_iter(), 1.0)? {
+    let scale = |clip: Clip| match clip.clipping([("g", &g, &g)].into_iter(), 1.0)? {
         Clipping::All(limits) => Ok(limits.scale),
         other => candle_core::bail!("{other:?}"),
     };
@@ -120,11 +126,38 @@ fn adaptive_clipping_limits_the_norm_of_each_unit() -> CResult<()> {
     Ok(())
 }
 
+/// The units of each member are clipped as those of a network of its own.
+#[test]
+fn adaptive_clipping_is_that_of_each_member() -> CResult<()> {
+    let clip = Clip::Adaptive { ratio: 0.1, floor: 0.01 };
+    let wave = |count: usize, by: f64| (0..count).map(|i| (by * i as f64).sin()).collect::<Vec<f64>>();
+    for dims in [&[3usize, 4, 2][..], &[3, 4, 2, 2], &[3, 5], &[3]] {
+        let count = dims.iter().product();
+        let w = Tensor::from_vec(wave(count, 1.7), dims, CPU)?;
+        let g = Tensor::from_vec(wave(count, 2.9), dims, CPU)?;
+        let together = clipped_by_name(clip, 1.0, &[("0.members.weight", &w, &g)])?;
+        let each =
+            (0..3).map(|member| Ok(clipped(clip, 1.0, &[(&w.get(member)?, &g.get(member)?)])?.remove(0)));
+        let each = Tensor::stack(&each.collect::<CResult<Vec<_>>>()?, 0)?;
+        assert_eq!(numbers(&together[0]), numbers(&each), "{dims:?}");
+        // In half precision by tensor operations.
+        let (w, g) = (w.to_dtype(DType::BF16)?, g.to_dtype(DType::BF16)?);
+        let half = clipped_by_name(clip, 1.0, &[("0.members.weight", &w, &g)])?;
+        for (half, whole) in numbers(&half[0]).iter().zip(numbers(&each)) {
+            assert!((half - whole).abs() <= 2e-2 * whole.abs() + 1e-4, "{dims:?}: {half} {whole}");
+        }
+        // A vector of each member is a row of the whole.
+        let as_one = numbers(&clipped(clip, 1.0, &[(&w, &g)])?[0]);
+        assert_eq!(as_one == numbers(&half[0]), dims.len() == 2, "{dims:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn gradients_within_the_ratio_are_not_copied() -> CResult<()> {
     let w = Tensor::ones((40, 30), DType::F32, CPU)?;
     let g = (&w * 0.01)?;
-    let clip = |ratio| Clip::Adaptive { ratio, floor: 1e-3 }.clipping([(&w, &g)].into_iter(), 1.0);
+    let clip = |ratio| Clip::Adaptive { ratio, floor: 1e-3 }.clipping([("w", &w, &g)].into_iter(), 1.0);
     assert!(clip(0.011)?.of(0, &g)?.1.is_none());
     assert!(clip(0.009)?.of(0, &g)?.1.is_some());
     Ok(())
@@ -152,7 +185,7 @@ fn a_norm_that_is_not_finite_is_an_error() -> CResult<()> {
             Clip::Normalize(1.0),
             Clip::Adaptive { ratio: 0.1, floor: 1e-3 },
         ] {
-            let e = Error::from(clip.clipping([(&g, &g)].into_iter(), 1.0).unwrap_err()).to_string();
+            let e = Error::from(clip.clipping([("g", &g, &g)].into_iter(), 1.0).unwrap_err()).to_string();
             assert!(e.starts_with("the norm of ") && e.contains("must be finite"), "{e}");
         }
     }

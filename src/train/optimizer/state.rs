@@ -163,7 +163,7 @@ impl OptimizerState {
     /// # Errors
     /// When candle fails.
     pub fn gradient_norm(&self, gradients: &GradStore) -> CResult<f64> {
-        norm(self.with_gradients(gradients).map(|(_, gradient)| gradient))
+        norm(self.with_gradients(gradients).map(|(_, _, gradient)| gradient))
     }
 
     /// The Euclidean norm of the gradient of each variable that has one, with the variable's name, before
@@ -181,10 +181,10 @@ impl OptimizerState {
     fn with_gradients<'a>(
         &'a self,
         gradients: &'a GradStore,
-    ) -> impl Iterator<Item = (&'a Tensor, &'a Tensor)> {
+    ) -> impl Iterator<Item = (&'a str, &'a Tensor, &'a Tensor)> {
         self.variables
             .iter()
-            .filter_map(|v| gradients.get(&v.var).map(|gradient| (v.var.as_tensor(), gradient)))
+            .filter_map(|v| gradients.get(&v.var).map(|gradient| (&*v.name, v.var.as_tensor(), gradient)))
     }
 
     /// Updates every variable that has a gradient.
@@ -259,7 +259,7 @@ impl OptimizerState {
 
     /// Whether all gradients are finite.
     fn are_finite(&self, gradients: &GradStore) -> Result<bool> {
-        for (_, gradient) in self.with_gradients(gradients) {
+        for (_, _, gradient) in self.with_gradients(gradients) {
             if first_non_finite(gradient)?.is_some() {
                 return Ok(false);
             }

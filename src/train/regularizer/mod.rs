@@ -17,7 +17,7 @@ pub use orthogonal::Orthogonal;
 
 use crate::{
     registry::{Argument, Arguments, Entry, Registry},
-    weights::WeightFilter,
+    weights::{members::has_entries, WeightFilter},
     Error, Result,
 };
 use candle_core::{backprop::GradStore, Result as CResult, Tensor, Var};
@@ -28,6 +28,10 @@ use std::{fmt, sync::LazyLock};
 pub(crate) trait WeightPenalty: fmt::Display + Sized {
     /// Its entry in the registry.
     const ENTRY: Entry<Regularizer>;
+
+    /// Whether the penalty is of a kernel as a whole, so that each entry of a variable with an entry for each of several
+    /// members has its own.
+    const OF_KERNELS: bool = false;
 
     /// The variables that it applies to.
     fn filter(&self) -> &WeightFilter;
@@ -214,7 +218,7 @@ impl Regularizer {
                 return Err(Error::invalid(format!("the gradient of `{name}`"), must, got));
             }
             let w = var.as_detached_tensor();
-            let (sum, penalty) = each!(self, regularizer => regularizer.add(&w, gradient))?;
+            let (sum, penalty) = each!(self, regularizer => with_penalty(regularizer, name, &w, gradient))?;
             gradients.insert(var, sum);
             total += penalty;
         }
@@ -267,6 +271,20 @@ fn on_text(on: &WeightFilter) -> String {
     } else {
         format!(":{on}")
     }
+}
+
+/// The gradient with that of the penalty, and the penalty. See [`WeightPenalty::add`].
+fn with_penalty<P: WeightPenalty>(penalty: &P, name: &str, w: &Tensor, g: &Tensor) -> CResult<(Tensor, f64)> {
+    if !P::OF_KERNELS || !has_entries(name) || w.rank() == 0 {
+        return penalty.add(w, g);
+    }
+    let (mut sums, mut total) = (vec![], 0.);
+    for member in 0..w.dim(0)? {
+        let (sum, penalty) = penalty.add(&w.get(member)?, &g.get(member)?)?;
+        sums.push(sum);
+        total += penalty;
+    }
+    Ok((Tensor::stack(&sums, 0)?, total))
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ use std::fmt;
 /// ```
 ///
 /// with the Frobenius norm. It is 0 where the shorter side of `W` consists of orthonormal vectors. Each unit of
-/// a linear layer `(out, in)` or of a convolution `(out, in, k…)` is a row.
+/// a linear layer `(out, in)` or of a convolution `(out, in, k…)` is a row. A variable with an entry for each member of a network
+/// that holds several has a matrix for each entry.
 ///
 /// Use it in deep networks and in recurrent ones, together with orthogonal initial weights: a matrix with
 /// orthonormal rows keeps the length of what passes through it, so gradients neither vanish nor explode. It
@@ -85,6 +86,8 @@ impl WeightPenalty for Orthogonal {
     )
     .with_arguments(&[RATE, ON])
     .with_source("Bansal et al. 2018, arXiv:1810.09102");
+
+    const OF_KERNELS: bool = true;
 
     fn filter(&self) -> &WeightFilter {
         &self.on

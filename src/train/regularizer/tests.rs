@@ -95,6 +95,28 @@ fn gradients_equal_those_of_candle_for_the_written_out_penalty() -> Result<()> {
     Ok(())
 }
 
+/// The penalty of a variable of members is the sum of those of the members' matrices.
+#[test]
+fn the_orthogonal_penalty_is_that_of_each_member() -> Result<()> {
+    for dims in [[3, 4, 2], [3, 2, 5]] {
+        let all = Var::from_tensor(&quarters(&dims, DType::F64)?)?;
+        let penalty = |name: &str, w: &Var| -> Result<(f64, Tensor)> {
+            let mut gradients = (w.as_tensor() * 2.)?.sum_all()?.backward()?;
+            let value = Regularizer::orthogonal(0.5).add_to(&[(name.into(), w.clone())], &mut gradients)?;
+            Ok((value, gradients.get(w).unwrap().clone()))
+        };
+        let (value, gradient) = penalty("0.members.weight", &all)?;
+        let mut sum = 0.;
+        for member in 0..3 {
+            let (own, of_own) = penalty("weight", &Var::from_tensor(&all.get(member)?)?)?;
+            assert_eq!(numbers(&gradient.get(member)?), numbers(&of_own));
+            sum += own;
+        }
+        assert!((value - sum).abs() < 1e-12 && (value - penalty("weight", &all)?.0).abs() > 1e-3);
+    }
+    Ok(())
+}
+
 #[test]
 fn the_pass_over_slices_equals_the_tensor_operations() -> Result<()> {
     for (l1, l2) in [(0.5, 0.25), (0.5, 0.0), (0.0, 0.25), (0.0, 0.0)] {

@@ -92,6 +92,9 @@ const MAX_EPOCHS: usize = u32::MAX as usize;
 /// | `"unfreeze"` | the number of an epoch, or a text such as `"gradual:1"` ([`Unfreeze::parse`]) |
 /// | `"warm_start"` | a number among those of [`Trainer::warm_starts`](crate::train::Trainer::warm_starts) |
 ///
+/// The setting `"efficient_ensemble"`, a text such as `"tab-m:32"`, is one of the constructor of
+/// [`Trainer::convertible`](crate::train::Trainer::convertible).
+///
 /// ```
 /// use candle_ensemble::train::{Optimizer, TrainConfig, Trainer};
 ///

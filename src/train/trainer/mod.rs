@@ -30,6 +30,7 @@ use crate::{
     plan::{RunSpec, Settings},
     train::{
         augment::OwnTransforms,
+        convertible::EFFICIENT_ENSEMBLE,
         fit_transform::FitTransforms,
         learner::{fit_one_by_one, Finished},
         networks::{learner_methods, network_setters, Networks},
@@ -328,6 +329,10 @@ impl<N: Network> Learner for Trainer<N> {
 
     fn averages(&self) -> bool {
         true
+    }
+
+    fn converts(&self, architecture: &str) -> bool {
+        self.networks.reads_setting(architecture, EFFICIENT_ENSEMBLE)
     }
 
     fn distills(&self) -> bool {

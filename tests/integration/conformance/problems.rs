@@ -11,11 +11,11 @@ use candle_ensemble::{
     },
     plan::Settings,
     train::{Optimizer, Output, Trainer},
-    Network,
+    AnyNetwork, Network,
 };
 use candle_nn::{linear, Activation, VarBuilder};
 
-pub type Net = Sequential;
+pub type Net = AnyNetwork;
 
 pub const ROWS: usize = 60;
 pub const EPOCHS: usize = 4;
@@ -149,7 +149,12 @@ impl Problem {
     }
 
     /// The network for so many inputs, with so many hidden units.
-    pub fn network<'v>(self, inputs: usize, hidden: usize, vb: VarBuilder<'v>) -> candle_core::Result<Net> {
+    pub fn network<'v>(
+        self,
+        inputs: usize,
+        hidden: usize,
+        vb: VarBuilder<'v>,
+    ) -> candle_core::Result<Sequential> {
         let outputs = match self {
             Self::Classes => 3,
             Self::Binary => 1,
@@ -172,10 +177,10 @@ impl Problem {
     }
 
     pub fn learner(self) -> Trainer<Net> {
-        let net = move |settings: &Settings, vb: VarBuilder<'_>| {
+        let net = move |settings: &Settings, vb: VarBuilder<'static>| {
             self.network(settings.count("inputs")?.unwrap_or(2), 5, vb)
         };
-        self.trained(Trainer::reading(&["inputs"], net))
+        self.trained(Trainer::convertible(&["inputs"], net))
     }
 
     /// The trainer of many members in one network.

@@ -10,8 +10,8 @@ type Boxed = Box<dyn EnsembleBuilder>;
 /// A strategy that the suite runs.
 pub struct Row {
     pub name: String,
-    /// Members for one architecture, if the suite knows.
-    pub members: Option<usize>,
+    /// Networks for one architecture, if the suite knows.
+    pub networks: Option<usize>,
     make: Make,
 }
 
@@ -20,7 +20,7 @@ enum Make {
     Code(fn() -> Boxed),
 }
 
-/// What the suite knows: strategies with so few members that it is quick, and how many these are.
+/// What the suite knows: strategies with so few networks that it is quick, and how many these are.
 const KNOWN: &[(&str, usize)] = &[
     ("multi-run:3", 3),
     ("multi-run:2:validation=0.2", 2),
@@ -39,6 +39,9 @@ const KNOWN: &[(&str, usize)] = &[
     ("k-fold:3+adaboost:2:algorithm=samme.r", 6),
     ("gradient-boosting:3:subsample=0.7", 3),
     ("multi-run:2:validation=0.2+gradient-boosting:3:0.5", 6),
+    ("efficient:tab-m:3", 1),
+    ("k-fold:3+efficient:heads:2", 3),
+    ("efficient:heads:2+adaboost:2:algorithm=samme.r", 2),
     ("horizontal:3", 3),
     ("snapshot:2", 2),
     ("fast-geometric:2:0.02:0.01:0", 2),
@@ -83,6 +86,8 @@ const BAD: &[(&str, &str)] = &[
     ("gradient-boosting:2:shrinkage=0", "shrinkage"),
     ("gradient-boosting:2:subsample=1.5", "subsample"),
     ("gradient-boosting:2:patience=0", "patience"),
+    ("multi-run:0+efficient:tab-m:2", "runs"),
+    ("efficient:validation=1:tab-m:2", "validation"),
 ];
 
 type MakeBoxed = fn() -> Boxed;
@@ -98,19 +103,20 @@ const BAD_IN_CODE: &[(MakeBoxed, &str)] = &[
 
 /// All rows: what the suite knows, and every other entry of the registry with few members.
 pub fn rows() -> Vec<Row> {
-    let known = KNOWN.iter().map(|(text, members)| Row {
+    let known = KNOWN.iter().map(|(text, networks)| Row {
         name: (*text).into(),
-        members: Some(*members),
+        networks: Some(*networks),
         make: Make::Text((*text).into()),
     });
     let unknown = strategy::registry().names().into_iter().filter(|name| {
         let named = |text: &str| text.split([':', '+']).next() == Some(name);
         !KNOWN.iter().any(|(text, _)| named(text))
     });
-    let unknown = unknown.map(|name| Row { name: name.into(), members: None, make: Make::Text(name.into()) });
+    let unknown =
+        unknown.map(|name| Row { name: name.into(), networks: None, make: Make::Text(name.into()) });
     let with_settings = Row {
         name: "multi-run with settings".into(),
-        members: Some(3),
+        networks: Some(3),
         make: Make::Code(|| {
             let rate = |rate: f64| Settings::new().with("learning_rate", rate);
             Box::new(MultiRun::new(3).settings([rate(0.01), rate(0.02)]))

@@ -1,9 +1,9 @@
 //! An ensemble compared with its best network on rows that shaped some members but not others.
-use super::{weighted_mean, BestOf, Candidate, Measured, LEAST_ROWS, STUDENT};
+use super::{single_name, unit_cost, weighted_mean, BestOf, Candidate, Measured, LEAST_ROWS, STUDENT};
 use crate::{
     combine::CombinerScore,
     kernels::argmax::argmin,
-    store::member::{predicting, with_own_slots},
+    store::member::{predicting, with_slots_by_network},
     train::Learner,
     Error, HeldOut, Member, Pool, Result, Rows,
 };
@@ -21,7 +21,7 @@ pub(super) fn measure<L: Learner>(
     pool: &Pool<'_, L>,
     options: &BestOf<'_>,
 ) -> Result<Option<(HeldOut, Vec<Measured>)>> {
-    let singles = pool.with_members(with_own_slots(predicting(pool.members())))?;
+    let singles = pool.with_members(with_slots_by_network(predicting(pool.members())))?;
     let held_out = match singles.held_out() {
         Ok(held_out) => held_out,
         Err(Error::HeldOut { .. }) => return Ok(None),
@@ -57,7 +57,7 @@ pub(super) fn measure<L: Learner>(
     let best = argmin(&excesses);
     let own = held_out.select(&rows[best])?;
     let weights = own.relative_weights()?;
-    let unit = held_out.costs().iter().sum::<f64>() / held_out.costs().len() as f64;
+    let unit = unit_cost(pool);
     let measured = |name: &str, predicted: &Tensor, members: Vec<Member>| -> Result<Measured> {
         let losses = own.losses_by(criterion, predicted)?;
         let score = CombinerScore {
@@ -65,10 +65,11 @@ pub(super) fn measure<L: Learner>(
             loss: own.interval(&losses, &weights, options.seed)?,
         };
         let made = pool.with_members(members)?;
+        let (networks, parameters) = made.networks_that_predict();
         let candidate = Candidate {
             name: name.into(),
-            networks: predicting(made.members()).count(),
-            cost: made.costs().iter().sum::<f64>() / unit,
+            networks,
+            cost: parameters / unit,
             score: Some(score),
             barrier: None,
             epochs: 0,
@@ -77,7 +78,7 @@ pub(super) fn measure<L: Learner>(
         Ok(Measured { candidate, losses: Some(losses), members: made.members().to_vec() })
     };
     let mut all = vec![
-        measured("best single", &single(&own, best)?, singles.members_of(&[best])?)?,
+        measured(single_name(pool), &single(&own, best)?, singles.members_of(&[best])?)?,
         measured("predictions of all", &ensemble(&own)?, pool.members().to_vec())?,
     ];
     all.extend(["soup", "greedy soup"].map(unmeasured));
