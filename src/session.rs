@@ -5,7 +5,7 @@
 //! [`Session::plan`], [`Session::build`] and [`Session::load`] are the steps one by one, for builds that are
 //! spread over processes.
 mod build;
-mod lessons;
+mod round_dataset;
 mod sequences;
 mod work;
 

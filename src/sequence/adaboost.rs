@@ -3,7 +3,7 @@ use crate::{
     check,
     data::Task,
     kernels::argmax::argmax,
-    sequence::{Join, Lesson, Outcome, Predicted, Round, SequenceData, SequenceRule},
+    sequence::{Join, Outcome, Predicted, Round, RoundData, SequenceData, SequenceRule},
     Error, Result, Seed,
 };
 use rand::Rng;
@@ -103,7 +103,7 @@ impl AdaBoostRule {
         let of_wrong = weights.iter().zip(&wrong).filter(|(_, wrong)| **wrong).map(|(weight, _)| weight);
         let error = of_wrong.sum::<f64>() / weights.iter().sum::<f64>();
         if error <= 0. {
-            return Ok(Outcome::ends(1., round.number + 1));
+            return Ok(Outcome::stop(1., round.number + 1));
         }
         let samme_r = self.algorithm == AdaBoostAlgorithm::SammeR;
         if !samme_r && error >= 1. - 1. / k {
@@ -112,7 +112,7 @@ impl AdaBoostRule {
                     let must = format!("below {}, that of chance", 1. - 1. / k);
                     Err(Error::invalid("the weighted error of the first member of AdaBoost", must, error))
                 }
-                before => Ok(Outcome::ends(0., before)),
+                before => Ok(Outcome::stop(0., before)),
             };
         }
         let alpha = match samme_r {
@@ -120,7 +120,7 @@ impl AdaBoostRule {
             false => self.learning_rate * (((1. - error) / error).ln() + (k - 1.).ln()),
         };
         if round.is_last() {
-            return Ok(Outcome::goes_on(alpha));
+            return Ok(Outcome::proceed(alpha));
         }
         for (row, (weight, class)) in weights.iter_mut().zip(classes).enumerate() {
             let growth = match samme_r {
@@ -130,7 +130,7 @@ impl AdaBoostRule {
             };
             *weight = (weight.ln() + growth).exp(); // 0 stays 0
         }
-        Ok(goes_on(weights, alpha, round))
+        Ok(proceed(weights, alpha, round))
     }
 
     /// The exponent of a row's weight in SAMME.R.
@@ -165,33 +165,33 @@ impl AdaBoostRule {
         }
         let error: f64 = losses.iter().zip(&*weights).map(|(loss, weight)| weight * loss).sum();
         if error <= 0. {
-            return Ok(Outcome::ends(1., round.number + 1));
+            return Ok(Outcome::stop(1., round.number + 1));
         }
         if error >= 0.5 {
             // A first member that is as bad as that stays, because it is the only one.
-            return Ok(Outcome::ends(0., round.number.max(1)));
+            return Ok(Outcome::stop(0., round.number.max(1)));
         }
         let beta = error / (1. - error);
         let alpha = self.learning_rate * (1. / beta).ln();
         if round.is_last() {
-            return Ok(Outcome::goes_on(alpha));
+            return Ok(Outcome::proceed(alpha));
         }
         for (weight, loss) in weights.iter_mut().zip(&losses) {
             *weight *= beta.powf((1. - loss) * self.learning_rate);
         }
-        Ok(goes_on(weights, alpha, round))
+        Ok(proceed(weights, alpha, round))
     }
 }
 
 /// Scales the weights to the sum 1, unless that cannot be done: then the sequence ends with this member.
-fn goes_on(weights: &mut [f64], alpha: f64, round: Round) -> Outcome {
+fn proceed(weights: &mut [f64], alpha: f64, round: Round) -> Outcome {
     let sum: f64 = weights.iter().sum();
     if !sum.is_finite() || sum <= 0. {
-        return Outcome::ends(alpha, round.number + 1);
+        return Outcome::stop(alpha, round.number + 1);
     }
     weights.iter_mut().for_each(|weight| *weight /= sum);
     clip(weights);
-    Outcome::goes_on(alpha)
+    Outcome::proceed(alpha)
 }
 
 /// Keeps weights from becoming so small that a row could not come back. Rows without weight stay without.
@@ -258,16 +258,17 @@ impl SequenceRule for AdaBoostRule {
         Ok(weights)
     }
 
-    fn lesson(&self, _: &SequenceData, weights: &Vec<f64>, round: Round) -> Result<Lesson> {
+    fn round_data(&self, _: &SequenceData, weights: &Vec<f64>, round: Round) -> Result<RoundData> {
         Ok(match self.resample {
-            true => {
-                Lesson { weights: Some(vec![1.; weights.len()]), ..Lesson::rows(drawn(weights, round.seed)) }
-            }
-            false => Lesson::weights(weights.clone()),
+            true => RoundData {
+                weights: Some(vec![1.; weights.len()]),
+                ..RoundData::rows(drawn(weights, round.seed))
+            },
+            false => RoundData::weights(weights.clone()),
         })
     }
 
-    fn learn(
+    fn update(
         &self,
         data: &SequenceData,
         weights: &mut Vec<f64>,

@@ -2,7 +2,7 @@
 use crate::{
     data::Task,
     sequence::{
-        AdaBoostRule, GradientBoostingRule, Join, Lesson, Outcome, Predicted, Round, SequenceData,
+        AdaBoostRule, GradientBoostingRule, Join, Outcome, Predicted, Round, RoundData, SequenceData,
         SequenceRule,
     },
     Error, Result,
@@ -76,8 +76,8 @@ pub(crate) trait AnyRule: fmt::Debug + Send + Sync {
 pub(crate) trait Course: Send {
     fn data(&self) -> &SequenceData;
     fn join(&self) -> Join;
-    fn lesson(&self, round: Round) -> Result<Lesson>;
-    fn learn(&mut self, round: Round, predicted: &Predicted) -> Result<Outcome>;
+    fn round_data(&self, round: Round) -> Result<RoundData>;
+    fn update(&mut self, round: Round, predicted: &Predicted) -> Result<Outcome>;
 }
 
 impl<R: SequenceRule> AnyRule for R {
@@ -114,14 +114,14 @@ impl<R: SequenceRule> Course for Started<R> {
         self.rule.join(&self.data)
     }
 
-    fn lesson(&self, round: Round) -> Result<Lesson> {
-        let lesson = self.rule.lesson(&self.data, &self.state, round)?;
-        check_lesson(&lesson, &self.data)?;
-        Ok(lesson)
+    fn round_data(&self, round: Round) -> Result<RoundData> {
+        let round_data = self.rule.round_data(&self.data, &self.state, round)?;
+        check_round_data(&round_data, &self.data)?;
+        Ok(round_data)
     }
 
-    fn learn(&mut self, round: Round, predicted: &Predicted) -> Result<Outcome> {
-        let outcome = self.rule.learn(&self.data, &mut self.state, round, predicted)?;
+    fn update(&mut self, round: Round, predicted: &Predicted) -> Result<Outcome> {
+        let outcome = self.rule.update(&self.data, &mut self.state, round, predicted)?;
         if !outcome.weight.is_finite() {
             return Err(Error::invalid("the weight of a member of a sequence", "finite", outcome.weight));
         }
@@ -135,13 +135,13 @@ impl<R: SequenceRule> Course for Started<R> {
     }
 }
 
-/// Checks the numbers of a lesson.
-fn check_lesson(lesson: &Lesson, data: &SequenceData) -> Result<()> {
+/// Checks the numbers of a round.
+fn check_round_data(round_data: &RoundData, data: &SequenceData) -> Result<()> {
     let count = |what: &str, must: usize, was: usize| match must == was {
         true => Ok(()),
-        false => Err(Error::invalid(format!("the number of {what} of a lesson"), must.to_string(), was)),
+        false => Err(Error::invalid(format!("the number of {what} of a round"), must.to_string(), was)),
     };
-    if let Some(weights) = &lesson.weights {
+    if let Some(weights) = &round_data.weights {
         count("weights", data.train.len(), weights.len())?;
         if let Some((row, weight)) = weights.iter().enumerate().find(|(_, w)| !w.is_finite() || **w < 0.) {
             return Err(Error::invalid(
@@ -151,23 +151,23 @@ fn check_lesson(lesson: &Lesson, data: &SequenceData) -> Result<()> {
             ));
         }
         if weights.iter().all(|weight| *weight == 0.) {
-            return Err(Error::invalid("the weights of a lesson", "above 0 for at least one row", 0));
+            return Err(Error::invalid("the weights of a round", "above 0 for at least one row", 0));
         }
     }
-    if let Some(targets) = &lesson.targets {
+    if let Some(targets) = &round_data.targets {
         let width = data.member_task.width();
         count("targets", data.train.len() * width, targets.train.len())?;
         count("validation targets", data.valid.len() * width, targets.valid.len())?;
         if let Some(target) = targets.train.iter().chain(&targets.valid).find(|target| !target.is_finite()) {
-            return Err(Error::invalid("a target of a lesson", "finite", target));
+            return Err(Error::invalid("a target of a round", "finite", target));
         }
     }
-    match lesson.rows.as_deref() {
-        Some([]) => Err(Error::invalid("the rows of a lesson", "at least one", 0)),
+    match round_data.rows.as_deref() {
+        Some([]) => Err(Error::invalid("the rows of a round", "at least one", 0)),
         Some(rows) => match rows.iter().find(|row| **row >= data.train.len()) {
             Some(row) => {
                 let must = format!("below {}, the number of training rows", data.train.len());
-                Err(Error::invalid("a row of a lesson", must, row))
+                Err(Error::invalid("a row of a round", must, row))
             }
             None => Ok(()),
         },

@@ -4,7 +4,7 @@ use crate::{
     data::Task,
     sequence::{
         join::{logistic, softmax_rows},
-        Join, Lesson, NewTargets, Outcome, Predicted, Round, RowTargets, SequenceData, SequenceRows,
+        Join, NewTargets, Outcome, Predicted, Round, RoundData, RowTargets, SequenceData, SequenceRows,
         SequenceRule,
     },
     Error, Result,
@@ -207,7 +207,7 @@ impl SequenceRule for GradientBoostingRule {
         Ok(BoostedSums { train, valid, best: None })
     }
 
-    fn lesson(&self, data: &SequenceData, sums: &BoostedSums, round: Round) -> Result<Lesson> {
+    fn round_data(&self, data: &SequenceData, sums: &BoostedSums, round: Round) -> Result<RoundData> {
         let (deviance, width) = (Deviance::of(data), data.member_task.width());
         let targets = NewTargets {
             train: deviance.residuals(&data.train, &sums.train, width),
@@ -222,10 +222,10 @@ impl SequenceRule for GradientBoostingRule {
             drawn.sort_unstable();
             drawn
         });
-        Ok(Lesson { weights: None, targets: Some(targets), rows })
+        Ok(RoundData { weights: None, targets: Some(targets), rows })
     }
 
-    fn learn(
+    fn update(
         &self,
         data: &SequenceData,
         sums: &mut BoostedSums,
@@ -235,7 +235,7 @@ impl SequenceRule for GradientBoostingRule {
         for (sums, outputs) in [(&mut sums.train, &predicted.train), (&mut sums.valid, &predicted.valid)] {
             sums.iter_mut().zip(outputs).for_each(|(sum, output)| *sum += self.shrinkage * output);
         }
-        let Some(patience) = self.patience else { return Ok(Outcome::goes_on(self.shrinkage)) };
+        let Some(patience) = self.patience else { return Ok(Outcome::proceed(self.shrinkage)) };
         let loss = Deviance::of(data).loss(&data.valid, &sums.valid, data.member_task.width());
         let (members, tolerance) = (round.number + 1, self.tolerance);
         let (best, least) =
@@ -243,8 +243,8 @@ impl SequenceRule for GradientBoostingRule {
         sums.best = Some((best, least));
         let ends = members - best >= patience || round.is_last() && best < members;
         Ok(match ends {
-            true => Outcome::ends(self.shrinkage, best),
-            false => Outcome::goes_on(self.shrinkage),
+            true => Outcome::stop(self.shrinkage, best),
+            false => Outcome::proceed(self.shrinkage),
         })
     }
 }

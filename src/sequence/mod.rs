@@ -1,6 +1,6 @@
 //! Sequences: members that are trained one after the other, where each depends on those before it.
 //!
-//! A [`SequenceRule`] says how. Before a round it gives the [`Lesson`] of the next member: other weights of the rows, other
+//! A [`SequenceRule`] says how. Before a round it gives the [`RoundData`] of the next member: other weights of the rows, other
 //! targets, or some of the rows. After the round it is told what the member predicts for all rows, and gives the
 //! [`Outcome`]: the member's weight in the ensemble, and whether the sequence ends. A [`Join`] says how the predictions of
 //! the members become one.
@@ -21,7 +21,7 @@ pub use erased::Rule;
 pub use gradient_boosting::{BoostedSums, GradientBoostingRule};
 pub use join::Join;
 pub use rule::{
-    Lesson, NewTargets, Outcome, Predicted, Round, RowTargets, SequenceData, SequenceRows, SequenceRule,
+    NewTargets, Outcome, Predicted, Round, RoundData, RowTargets, SequenceData, SequenceRows, SequenceRule,
 };
 
 use crate::{Error, Result};

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 /// How the members of a sequence depend on each other.
 ///
-/// The session calls [`start`](Self::start) once, and then for each round [`lesson`](Self::lesson) before the training and
+/// The session calls [`start`](Self::start) once, and then for each round [`round_data`](Self::round_data) before the training and
 /// [`learn`](Self::learn) after it. When a build goes on after an interruption, it calls the same functions with the
 /// predictions of the members that are in the store. So all of them must be pure functions of their arguments; random draws
 /// come from [`Round::seed`].
@@ -12,7 +12,7 @@ use std::fmt::Debug;
 /// # Memory
 /// The targets and weights of all rows of the sequence, and what the member of a round predicts for them, are whole tables of
 /// 8 bytes a number: `rows × outputs × 8` bytes for each table. A round needs one for the predictions, one for
-/// [`Lesson::targets`] where there are any, and what the rule remembers. Predictions are given once, and not kept: a rule that
+/// [`RoundData::targets`] where there are any, and what the rule remembers. Predictions are given once, and not kept: a rule that
 /// remembers a sum needs one table more, and one that remembers the predictions of every member needs
 /// `members × rows × outputs × 8` bytes. For a million rows of ten classes a table has 80 MB, and ten members that a rule
 /// remembers have 800 MB.
@@ -43,20 +43,20 @@ use std::fmt::Debug;
 ///         Ok(vec![0.; data.train.len()])
 ///     }
 ///
-///     fn lesson(&self, data: &SequenceData, sums: &Vec<f64>, round: Round) -> Result<Lesson> {
+///     fn round_data(&self, data: &SequenceData, sums: &Vec<f64>, round: Round) -> Result<RoundData> {
 ///         let wrong = |sum: &f64| 1. - sum / (round.number.max(1) as f64);
 ///         let weights = data.train.weights.iter().zip(sums).map(|(weight, sum)| weight * (0.1 + wrong(sum)));
-///         Ok(Lesson::weights(weights.collect()))
+///         Ok(RoundData::weights(weights.collect()))
 ///     }
 ///
-///     fn learn(
+///     fn update(
 ///         &self, data: &SequenceData, sums: &mut Vec<f64>, _: Round, predicted: &Predicted,
 ///     ) -> Result<Outcome> {
 ///         let classes = data.train.classes()?;
 ///         for (row, class) in classes.iter().enumerate() {
 ///             sums[row] += predicted.train_row(row)[*class as usize];
 ///         }
-///         Ok(Outcome::goes_on(1.))
+///         Ok(Outcome::proceed(1.))
 ///     }
 /// }
 ///
@@ -95,7 +95,7 @@ pub trait SequenceRule: Debug + Send + Sync + 'static {
     }
 
     /// The task that the members learn, where the task of the data is `task` and their networks put out `outputs` numbers a
-    /// row. It is another one where [`Lesson::targets`] are residuals. The default is the task of the data.
+    /// row. It is another one where [`RoundData::targets`] are residuals. The default is the task of the data.
     ///
     /// # Errors
     /// When the rule needs networks with another number of outputs.
@@ -113,13 +113,13 @@ pub trait SequenceRule: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Those of the rule. They end the sequence.
-    fn lesson(&self, data: &SequenceData, state: &Self::State, round: Round) -> Result<Lesson>;
+    fn round_data(&self, data: &SequenceData, state: &Self::State, round: Round) -> Result<RoundData>;
 
     /// Takes in what the member of a round predicts.
     ///
     /// # Errors
     /// Those of the rule, such as for a first member that is no better than chance. They end the sequence.
-    fn learn(
+    fn update(
         &self,
         data: &SequenceData,
         state: &mut Self::State,
@@ -237,7 +237,7 @@ impl Predicted {
 
 /// What the member of a round trains on, where it is not simply the data.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Lesson {
+pub struct RoundData {
     /// A weight of each training row, 0 or more, on any scale. `None` keeps the weights of the data.
     pub weights: Option<Vec<f64>>,
     /// Targets of the training and of the validation rows. `None` keeps those of the data.
@@ -255,7 +255,7 @@ pub struct NewTargets {
     pub valid: Vec<f64>,
 }
 
-impl Lesson {
+impl RoundData {
     /// The rows with these weights.
     #[must_use]
     pub fn weights(weights: Vec<f64>) -> Self {
@@ -281,13 +281,13 @@ pub struct Outcome {
 impl Outcome {
     /// The member has this weight, and the next round begins if one is planned.
     #[must_use]
-    pub fn goes_on(weight: f64) -> Self {
+    pub fn proceed(weight: f64) -> Self {
         Self { weight, kept: None }
     }
 
     /// The member has this weight, and the sequence ends with so many members.
     #[must_use]
-    pub fn ends(weight: f64, kept: usize) -> Self {
+    pub fn stop(weight: f64, kept: usize) -> Self {
         Self { weight, kept: Some(kept) }
     }
 }

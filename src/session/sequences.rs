@@ -14,12 +14,12 @@ use crate::{
         workers::Workers,
     },
     sequence::{
-        Course, Lesson, Outcome, Predicted, Round, RoundRecord, RowTargets, Sequence, SequenceData,
+        Course, Outcome, Predicted, Round, RoundData, RoundRecord, RowTargets, Sequence, SequenceData,
         SequenceRows,
     },
     session::{
         build::Build,
-        lessons::{Lessons, Places},
+        round_dataset::{Places, RoundDataset},
     },
     train::{check_run, train_run, Collected, Learner, RunParts},
     weights::{init, Weights},
@@ -79,7 +79,7 @@ impl UnderWay {
             };
             let checked = match task == data.task() {
                 true => check_run(learner, run, data),
-                false => check_run(learner, run, &Lessons { data, task, lesson: None }),
+                false => check_run(learner, run, &RoundDataset { data, task, round_data: None }),
             };
             checked.map_err(|e| e.in_run(run.id))?;
         }
@@ -196,19 +196,19 @@ impl<L: Learner> Build<'_, '_, L> {
             self.under_way.keep(sequence, Known { rounds: run.round() + 1, ..known });
             return self.finish_run(run, &[], started);
         }
-        let lesson = known.course.lesson(round(run, sequence))?;
-        let spec = self.spec_of(run, &known.places, &lesson);
+        let round_data = known.course.round_data(round(run, sequence))?;
+        let spec = self.spec_of(run, &known.places, &round_data);
         let task = known.course.data().member_task;
-        let lesson = Some((known.places.clone(), lesson));
-        let data = Lessons { data: self.session.data, task, lesson };
+        let round_data = Some((known.places.clone(), round_data));
+        let data = RoundDataset { data: self.session.data, task, round_data };
         let known = RefCell::new(known);
         let store_member = |index: usize, collected: Collected<'_>| {
             let mut member =
                 Member { weights: collected.vars.snapshot()?, record: self.record(run, index, &collected)? };
             let known = &mut *known.borrow_mut();
             // It predicts as a member of the sequence, though its weight is not known yet.
-            member.record.round = Some(round_record(run, sequence, &*known.course, Outcome::goes_on(0.)));
-            let outcome = self.learn(known, &member, run, sequence, device)?;
+            member.record.round = Some(round_record(run, sequence, &*known.course, Outcome::proceed(0.)));
+            let outcome = self.update(known, &member, run, sequence, device)?;
             member.record.round = Some(round_record(run, sequence, &*known.course, outcome));
             self.put(run, member, done)?;
             self.notify(&Event::MemberCollected { run, index })
@@ -234,7 +234,7 @@ impl<L: Learner> Build<'_, '_, L> {
             let member = self.store.get(&self.key(earlier, 0)?)?.ok_or_else(|| missing(earlier.id))?;
             match known.kept {
                 Some(_) => known.rounds += 1,
-                None => _ = self.learn(&mut known, &member, earlier, sequence, device)?,
+                None => _ = self.update(&mut known, &member, earlier, sequence, device)?,
             }
         }
         Ok(known)
@@ -256,7 +256,7 @@ impl<L: Learner> Build<'_, '_, L> {
     }
 
     /// Takes in what a member predicts.
-    fn learn(
+    fn update(
         &self,
         known: &mut Known,
         member: &Member,
@@ -268,7 +268,7 @@ impl<L: Learner> Build<'_, '_, L> {
         let predict = |rows: &[u32]| self.predict(member, rows, task, device);
         let (train, valid) = (predict(&known.places.train)?, predict(&known.places.valid)?);
         let outcome =
-            known.course.learn(round(run, sequence), &Predicted { train, valid, width: task.width() })?;
+            known.course.update(round(run, sequence), &Predicted { train, valid, width: task.width() })?;
         known.rounds = run.round() + 1;
         known.kept = outcome.kept;
         Ok(outcome)
@@ -296,10 +296,10 @@ impl<L: Learner> Build<'_, '_, L> {
         Ok(predicted)
     }
 
-    /// The run with the rows of its lesson.
-    fn spec_of(&self, run: &RunSpec, places: &Places, lesson: &Lesson) -> RunSpec {
+    /// The run with the rows of its round.
+    fn spec_of(&self, run: &RunSpec, places: &Places, round_data: &RoundData) -> RunSpec {
         let row = |position: &usize| places.train.get(*position).copied();
-        match &lesson.rows {
+        match &round_data.rows {
             None => run.clone(),
             Some(rows) => {
                 RunSpec { train: rows.iter().filter_map(row).collect::<Vec<_>>().into(), ..run.clone() }
@@ -312,7 +312,7 @@ impl<L: Learner> Build<'_, '_, L> {
         let scaling = Default::default();
         let nothing = Collected { vars: &Default::default(), curve: &[], scaling: &scaling, count: 1 };
         let mut record = self.record(run, 0, &nothing)?;
-        record.round = Some(round_record(run, sequence, &*known.course, Outcome::ends(0., kept)));
+        record.round = Some(round_record(run, sequence, &*known.course, Outcome::stop(0., kept)));
         Ok(Member { weights: Weights::new(), record })
     }
 }

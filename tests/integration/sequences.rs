@@ -354,15 +354,15 @@ impl SequenceRule for FailsInRound {
         Ok(())
     }
 
-    fn lesson(&self, _: &SequenceData, (): &(), round: Round) -> Result<Lesson> {
+    fn round_data(&self, _: &SequenceData, (): &(), round: Round) -> Result<RoundData> {
         match round.number == self.0 {
             true => Err(Error::invalid("this round", "another one", round.number)),
-            false => Ok(Lesson::default()),
+            false => Ok(RoundData::default()),
         }
     }
 
-    fn learn(&self, _: &SequenceData, (): &mut (), _: Round, _: &Predicted) -> Result<Outcome> {
-        Ok(Outcome::goes_on(1.))
+    fn update(&self, _: &SequenceData, (): &mut (), _: Round, _: &Predicted) -> Result<Outcome> {
+        Ok(Outcome::proceed(1.))
     }
 }
 

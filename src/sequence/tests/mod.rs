@@ -74,7 +74,7 @@ fn near(got: &[f64], expected: &[f64], what: &str) {
 
 /// What a sequence does with these predictions of its members, round by round.
 struct Course {
-    lessons: Vec<Lesson>,
+    rounds: Vec<RoundData>,
     weights: Vec<f64>,
     kept: Option<usize>,
     predicted: Vec<f64>,
@@ -83,12 +83,13 @@ struct Course {
 fn run(rule: impl SequenceRule, data: SequenceData, member: impl Fn(usize, usize) -> Vec<f64>) -> Course {
     let (task, width) = (data.task, data.member_task.width());
     let mut course = Rule::new(rule).get().unwrap().clone().start(data).unwrap();
-    let (mut lessons, mut weights, mut members, mut kept) = (vec![], vec![], vec![], None);
+    let (mut rounds, mut weights, mut members, mut kept) = (vec![], vec![], vec![], None);
     for number in 0..ROUNDS {
         let round = Round { number, of: ROUNDS, seed: Seed::from(number as u64) };
-        lessons.push(course.lesson(round).unwrap());
+        rounds.push(course.round_data(round).unwrap());
         let train: Vec<f64> = (0..ROWS).flat_map(|i| member(i, number)).collect();
-        let outcome = course.learn(round, &Predicted { train: train.clone(), valid: vec![], width }).unwrap();
+        let outcome =
+            course.update(round, &Predicted { train: train.clone(), valid: vec![], width }).unwrap();
         weights.push(outcome.weight);
         members.push(train);
         kept = outcome.kept;
@@ -99,11 +100,11 @@ fn run(rule: impl SequenceRule, data: SequenceData, member: impl Fn(usize, usize
     let count = kept.unwrap_or(members.len());
     weights.truncate(count);
     let predicted = course.join().combine(&weights, &members[..count], ROWS, task);
-    Course { lessons, weights, kept, predicted }
+    Course { rounds, weights, kept, predicted }
 }
 
 fn row_weights(course: &Course) -> Vec<f64> {
-    course.lessons.iter().flat_map(|lesson| lesson.weights.clone().unwrap()).collect()
+    course.rounds.iter().flat_map(|round_data| round_data.weights.clone().unwrap()).collect()
 }
 
 fn adaboost() -> AdaBoostRule {
@@ -169,7 +170,7 @@ fn members_that_are_no_better_than_chance_are_left_out() {
     let course = run(adaboost(), of_classes(3), |i, m| {
         one_hot(3, if m == 1 { (class(3, i) + 1) % 3 } else { guess(3, i, m) })
     });
-    assert_eq!((course.kept, course.weights.len(), course.lessons.len()), (Some(1), 1, 2));
+    assert_eq!((course.kept, course.weights.len(), course.rounds.len()), (Some(1), 1, 2));
     let task = Task::Regression { outputs: 1 };
     let course =
         run(adaboost(), data(task, task), |i, m| vec![value(i) + if m == 1 { 5. } else { (i % 3) as f64 }]);
@@ -180,7 +181,7 @@ fn members_that_are_no_better_than_chance_are_left_out() {
     let round = Round { number: 0, of: 2, seed: Seed::from(0) };
     let wrong = (0..ROWS).flat_map(|i| one_hot(3, (class(3, i) + 1) % 3)).collect();
     let e =
-        course.learn(round, &Predicted { train: wrong, valid: vec![], width: 3 }).unwrap_err().to_string();
+        course.update(round, &Predicted { train: wrong, valid: vec![], width: 3 }).unwrap_err().to_string();
     assert!(e.contains("the weighted error of the first member of AdaBoost must be below 0.66"), "{e}");
 }
 
@@ -195,8 +196,8 @@ fn rows_are_drawn_by_their_weights() {
     let data = SequenceData { train, ..of_classes(2) };
     let course = Rule::new(rule).get().unwrap().clone().start(data).unwrap();
     let drawn = |seed: u64| {
-        let lesson = course.lesson(Round { number: 0, of: 2, seed: Seed::from(seed) }).unwrap();
-        lesson.rows.unwrap()
+        let round_data = course.round_data(Round { number: 0, of: 2, seed: Seed::from(seed) }).unwrap();
+        round_data.rows.unwrap()
     };
     assert_eq!(drawn(1), drawn(1));
     assert_ne!(drawn(1), drawn(2));
@@ -231,9 +232,9 @@ fn rules_are_read_back_from_their_texts() {
 }
 
 #[test]
-fn lessons_and_outcomes_that_make_no_sense_are_refused() {
+fn round_data_and_outcomes_that_make_no_sense_are_refused() {
     #[derive(Debug)]
-    struct Given(Lesson, Outcome);
+    struct Given(RoundData, Outcome);
     impl SequenceRule for Given {
         type State = ();
         fn text(&self) -> String {
@@ -245,39 +246,42 @@ fn lessons_and_outcomes_that_make_no_sense_are_refused() {
         fn start(&self, _: &SequenceData) -> Result<()> {
             Ok(())
         }
-        fn lesson(&self, _: &SequenceData, (): &(), _: Round) -> Result<Lesson> {
+        fn round_data(&self, _: &SequenceData, (): &(), _: Round) -> Result<RoundData> {
             Ok(self.0.clone())
         }
-        fn learn(&self, _: &SequenceData, (): &mut (), _: Round, _: &Predicted) -> Result<Outcome> {
+        fn update(&self, _: &SequenceData, (): &mut (), _: Round, _: &Predicted) -> Result<Outcome> {
             Ok(self.1)
         }
     }
-    let error = |lesson: Lesson, outcome: Outcome| {
+    let error = |round_data: RoundData, outcome: Outcome| {
         let mut course =
-            Rule::new(Given(lesson, outcome)).get().unwrap().clone().start(of_classes(2)).unwrap();
+            Rule::new(Given(round_data, outcome)).get().unwrap().clone().start(of_classes(2)).unwrap();
         let round = Round { number: 1, of: 3, seed: Seed::from(0) };
         let predicted = Predicted { train: vec![0.; 2 * ROWS], valid: vec![], width: 2 };
-        let outcome = course.lesson(round).and_then(|_| course.learn(round, &predicted));
+        let outcome = course.round_data(round).and_then(|_| course.update(round, &predicted));
         outcome.map_err(|e| e.to_string())
     };
-    let fine = Outcome::goes_on(1.);
-    assert!(error(Lesson::default(), fine).is_ok());
-    for (lesson, words) in [
-        (Lesson::weights(vec![1.; 3]), "the number of weights of a lesson must be 12, but is 3"),
-        (Lesson::weights(vec![-1.; ROWS]), "the weight of training row 0 must be finite, 0 or more"),
-        (Lesson::weights(vec![0.; ROWS]), "above 0 for at least one row"),
-        (Lesson::rows(vec![]), "the rows of a lesson must be at least one"),
-        (Lesson::rows(vec![ROWS]), "a row of a lesson must be below 12"),
+    let fine = Outcome::proceed(1.);
+    assert!(error(RoundData::default(), fine).is_ok());
+    for (round_data, words) in [
+        (RoundData::weights(vec![1.; 3]), "the number of weights of a round must be 12, but is 3"),
+        (RoundData::weights(vec![-1.; ROWS]), "the weight of training row 0 must be finite, 0 or more"),
+        (RoundData::weights(vec![0.; ROWS]), "above 0 for at least one row"),
+        (RoundData::rows(vec![]), "the rows of a round must be at least one"),
+        (RoundData::rows(vec![ROWS]), "a row of a round must be below 12"),
         (
-            Lesson { targets: Some(NewTargets { train: vec![0.], valid: vec![] }), ..Lesson::default() },
-            "the number of targets of a lesson must be 24, but is 1",
+            RoundData {
+                targets: Some(NewTargets { train: vec![0.], valid: vec![] }),
+                ..RoundData::default()
+            },
+            "the number of targets of a round must be 24, but is 1",
         ),
     ] {
-        let e = error(lesson, fine).unwrap_err();
+        let e = error(round_data, fine).unwrap_err();
         assert!(e.contains(words), "{e}");
     }
-    assert!(error(Lesson::default(), Outcome::goes_on(f64::NAN)).unwrap_err().contains("finite"));
-    assert!(error(Lesson::default(), Outcome::ends(1., 3)).unwrap_err().contains("from 1 to 2"));
+    assert!(error(RoundData::default(), Outcome::proceed(f64::NAN)).unwrap_err().contains("finite"));
+    assert!(error(RoundData::default(), Outcome::stop(1., 3)).unwrap_err().contains("from 1 to 2"));
 }
 
 /// The output of `tests/reference/boosting.py`.
@@ -317,7 +321,7 @@ fn gradient_boosting_has_the_gradients_and_losses_of_scikit_learn_step_by_step()
         }
         let course = run(rule, data, member);
         let own: Vec<f64> =
-            course.lessons.iter().flat_map(|lesson| lesson.targets.clone().unwrap().train).collect();
+            course.rounds.iter().flat_map(|round_data| round_data.targets.clone().unwrap().train).collect();
         near(&own, residuals, "residuals");
         near(&course.weights, &[0.3; ROUNDS], "weights of members");
         near(&course.predicted, predicted, "predictions");
@@ -338,7 +342,7 @@ fn gradient_boosting_ends_when_the_validation_loss_does_and_leaves_the_last_memb
         for (number, added) in added.iter().enumerate() {
             let round = Round { number, of: 6, seed: Seed::from(0) };
             let predicted = Predicted { train: vec![0.; ROWS], valid: vec![-added, *added], width: 1 };
-            let outcome = course.learn(round, &predicted).unwrap();
+            let outcome = course.update(round, &predicted).unwrap();
             if let Some(kept) = outcome.kept {
                 return (number + 1, Some(kept));
             }
@@ -362,8 +366,9 @@ fn gradient_boosting_draws_rows_without_replacement() {
     let task = Task::Regression { outputs: 1 };
     let rule = GradientBoostingRule { subsample: 0.5, ..GradientBoostingRule::default() };
     let course = Rule::new(rule).get().unwrap().clone().start(data(task, task)).unwrap();
-    let drawn =
-        |seed: u64| course.lesson(Round { number: 0, of: 2, seed: Seed::from(seed) }).unwrap().rows.unwrap();
+    let drawn = |seed: u64| {
+        course.round_data(Round { number: 0, of: 2, seed: Seed::from(seed) }).unwrap().rows.unwrap()
+    };
     let rows = drawn(1);
     assert_eq!((rows.len(), &rows), (6, &drawn(1)));
     assert!(rows.windows(2).all(|pair| pair[0] < pair[1]), "{rows:?}");

@@ -81,13 +81,13 @@ fn each_step_of_gradient_boosting_is_that_of_an_estimator_of_scikit_learn() {
         for (m, of_round) in rounds.iter().enumerate() {
             let what = |part: &str| format!("{} of round {m} of {}", part, case["loss"]);
             let round = Round { number: m, of: rounds.len(), seed: Seed::from(m as u64) };
-            let lesson = rule.lesson(&data, &sums, round).unwrap();
-            near(&lesson.targets.unwrap().train, &numbers(&of_round["targets"]), &what("targets"));
-            assert!(lesson.weights.is_none(), "the weights are those of the data");
+            let round_data = rule.round_data(&data, &sums, round).unwrap();
+            near(&round_data.targets.unwrap().train, &numbers(&of_round["targets"]), &what("targets"));
+            assert!(round_data.weights.is_none(), "the weights are those of the data");
 
             let outputs = numbers(&of_round["outputs"]);
             let predicted = Predicted { train: outputs.clone(), valid: vec![], width };
-            weights.push(rule.learn(&data, &mut sums, round, &predicted).unwrap().weight);
+            weights.push(rule.update(&data, &mut sums, round, &predicted).unwrap().weight);
             members.push(outputs);
             near(sums.train(), &numbers(&of_round["raw"]), &what("raw predictions"));
             let joined = rule.join(&data).combine(&weights, &members, data.train.len(), task);
@@ -95,7 +95,7 @@ fn each_step_of_gradient_boosting_is_that_of_an_estimator_of_scikit_learn() {
 
             // The rows come from another generator. Of theirs, the number is the same, and the losses of them and of the others.
             let in_bag: Vec<usize> = of_round["rows"].as_array().unwrap().iter().map(count).collect();
-            let own = lesson.rows.map_or(data.train.len(), |rows| rows.len());
+            let own = round_data.rows.map_or(data.train.len(), |rows| rows.len());
             assert_eq!(own, in_bag.len(), "{}", what("rows"));
             let out_of_bag: Vec<usize> = (0..data.train.len()).filter(|row| !in_bag.contains(row)).collect();
             for (rows, expected) in [(in_bag, &of_round["loss"]), (out_of_bag, &of_round["out_of_bag_loss"])]
@@ -145,7 +145,7 @@ fn a_sequence_with_the_validation_losses_of_scikit_learn_keeps_the_members_up_to
             let round = Round { number, of: count(&case["planned"]), seed: Seed::from(0) };
             let train = vec![0.; data.train.len() * width];
             let predicted = Predicted { train, valid: numbers(outputs), width };
-            let kept = rule.learn(&data, &mut sums, round, &predicted).unwrap().kept;
+            let kept = rule.update(&data, &mut sums, round, &predicted).unwrap().kept;
             end = end.or(kept.map(|kept| (number + 1, kept)));
             losses.push(loss_of(&watched, sums.valid()));
         }

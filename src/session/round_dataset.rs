@@ -1,7 +1,7 @@
 //! A data set as the member of a round sees it.
 use crate::{
     data::{same_rows, Batch, Dataset, Fingerprint, Positions, Purpose, Task},
-    sequence::Lesson,
+    sequence::RoundData,
     Error, Result, Rows,
 };
 use candle_core::{bail, DType, Device, Result as CandleResult, Tensor};
@@ -34,16 +34,16 @@ impl Places {
     }
 }
 
-/// A data set with the weights and the targets of a lesson.
-pub(super) struct Lessons<'a> {
+/// A data set with the weights and the targets of a round.
+pub(super) struct RoundDataset<'a> {
     pub(super) data: &'a dyn Dataset,
     /// The task that the members of the sequence learn.
     pub(super) task: Task,
     /// `None` for a check before the first round.
-    pub(super) lesson: Option<(Arc<Places>, Lesson)>,
+    pub(super) round_data: Option<(Arc<Places>, RoundData)>,
 }
 
-impl Lessons<'_> {
+impl RoundDataset<'_> {
     /// The positions of these rows.
     fn places(&self, places: &Places, rows: &[u32]) -> CandleResult<Vec<usize>> {
         let place = |row: &u32| match places.of_row.get(*row as usize) {
@@ -76,7 +76,7 @@ impl Lessons<'_> {
     }
 }
 
-impl Dataset for Lessons<'_> {
+impl Dataset for RoundDataset<'_> {
     same_rows!();
 
     fn task(&self) -> Task {
@@ -93,12 +93,12 @@ impl Dataset for Lessons<'_> {
 
     fn batch_for(&self, purpose: Purpose, rows: &[u32], device: &Device) -> CandleResult<Batch> {
         let mut batch = self.data.batch_for(purpose, rows, device)?;
-        let Some((places, lesson)) = &self.lesson else { return Ok(batch) };
+        let Some((places, round_data)) = &self.round_data else { return Ok(batch) };
         let places_of = self.places(places, rows)?;
-        if let Some(targets) = &lesson.targets {
+        if let Some(targets) = &round_data.targets {
             batch.targets = self.targets([&targets.train, &targets.valid], &places_of, &batch.targets)?;
         }
-        if let (Some(weights), Purpose::Training) = (&lesson.weights, purpose) {
+        if let (Some(weights), Purpose::Training) = (&round_data.weights, purpose) {
             // About 1 on average, which f32 can tell apart best. Validation rows have no weights to train with.
             let scale = weights.len() as f64 / weights.iter().sum::<f64>();
             let weight = |place: &usize| weights.get(*place).map_or(1., |weight| (weight * scale) as f32);
