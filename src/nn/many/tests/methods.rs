@@ -11,7 +11,7 @@ use crate::{
 use candle_core::ModuleT;
 
 /// A plain network of this width for rows of five numbers.
-fn wide(width: usize) -> impl Fn(VarBuilder<'_>) -> Result<Sequential> {
+pub(super) fn wide(width: usize) -> impl Fn(VarBuilder<'_>) -> Result<Sequential> {
     move |vb| {
         let first = seq().add(nn::linear(5, width, vb.pp("a"))?).add(Activation::Relu);
         let second = first.add(nn::linear_no_bias(width, width, vb.pp("b"))?).add(Activation::Tanh);
@@ -39,7 +39,7 @@ fn normalized(width: usize) -> impl Fn(VarBuilder<'_>) -> Result<Sequential> {
 }
 
 /// A plain network with dropout of elements and of channels, for images of two channels, six by six.
-fn dropping(vb: VarBuilder<'_>) -> Result<Sequential> {
+pub(super) fn dropping(vb: VarBuilder<'_>) -> Result<Sequential> {
     let first = seq().add(nn::conv2d(2, 8, 3, Default::default(), vb.pp("a"))?).add(Activation::Relu);
     let first = first.add(SpatialDropout2d::new(0.25, vb.pp("da"))?).add_fn(|x| x.flatten_from(1));
     let second = first.add(nn::linear(8 * 16, 12, vb.pp("b"))?).add(Activation::Relu);
