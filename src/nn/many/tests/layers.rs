@@ -13,6 +13,7 @@ use crate::{
             MimoOutputs, Packed, PackedLayer, PackedPlace, ScaleEnsemble, ScaleInit, SeparateLayer, TabM,
             TabMMini,
         },
+        testing::assert_near,
         SpatialDropout2d,
     },
 };
@@ -68,7 +69,8 @@ fn same(method: impl Into<EfficientEnsemble>, plain: Plain, dims: &[usize], buil
         assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>(), "{method}");
         assert!(!a.is_empty());
         for (name, gradient) in &a {
-            assert_eq!(bits(gradient), bits(&b[name]), "{method} {name}");
+            // Zeros may have another sign, where relu is one operation with the layer before it.
+            assert_eq!(flat(gradient), flat(&b[name]), "{method} {name}");
         }
     }
     let evaluated = |network: &EnsembleNetwork| network.run_members(&x).unwrap();
@@ -80,7 +82,8 @@ fn same(method: impl Into<EfficientEnsemble>, plain: Plain, dims: &[usize], buil
     assert_eq!(fewer.members().count, 2);
     let [few, all] = [evaluated(&fewer), evaluated(&network)];
     for (place, number) in [0, 2].into_iter().enumerate() {
-        assert_eq!(bits(&member(&few, place, 6)), bits(&member(&all, number, 6)), "{method}");
+        // Products of other numbers of rows are rounded otherwise.
+        assert_near(&member(&few, place, 6), &member(&all, number, 6), 1e-6, &method.to_string());
     }
 }
 
