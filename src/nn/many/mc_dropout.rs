@@ -112,7 +112,7 @@ impl McDropout {
 }
 
 /// How the integers of the passes begin.
-const ANY_SEEDS: Start = Start::Each(Init::Uniform { lo: 0., up: u32::MAX as f64 });
+pub(super) const ANY_SEEDS: Start = Start::Each(Init::Uniform { lo: 0., up: u32::MAX as f64 });
 
 /// The layers whose masks can be kept.
 const KINDS: &str = "nn::Dropout, nn::drop_in::Dropout, nn::SpatialDropout1d or nn::SpatialDropout2d";

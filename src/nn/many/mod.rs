@@ -96,10 +96,12 @@
 //! | `mimo` | [`Mimo`] | One network with an input and an output for each member | `members=4`, `batch-repetition=1`, `input-repetition=0` |
 //! | `masksembles` | [`Masksembles`] | One network in which fixed masks choose the features of each member | `members=4`, `scale=2` |
 //! | `mc-dropout` | [`McDropout`] | One network whose dropout stays on, with a mask for each member | `passes=32`, `[p=…]` |
+//! | `epinet` | [`Epinet`] | One network with a small one that takes a random index | `members=16`, `index=8`, `hidden=50`, `layers=2`, `prior-scale=1`, `inputs=true` |
 mod convert;
 mod dense;
 mod embedding;
 mod ensemble_view;
+mod epistemic;
 mod masks;
 mod member_masks;
 mod network;
@@ -221,6 +223,8 @@ methods! {
     masksembles::Masksembles,
     /// One network whose dropout stays on, with a mask for each member. See [`McDropout`].
     mc_dropout::McDropout,
+    /// One network with a small one that takes a random index. See [`Epinet`].
+    epinet::Epinet,
 }
 
 impl EfficientEnsemble {
