@@ -21,9 +21,9 @@ use std::fmt;
 /// y_m = f(x) W_m + b_m
 /// ```
 ///
-/// The last linear layer or convolution is replaced by `M` of them, a [`SeparateLayer`], with the variables `members.weight` `(M, outputs, …)` and
-/// `members.bias` `(M, outputs)`, drawn as `M` plain layers. What comes before runs once on the rows of a batch, so the cost
-/// is hardly above that of one network. All members train on the same rows ([`MemberBatches::Shared`]).
+/// The last linear layer or convolution is replaced by `M` of them, a [`SeparateLayer`], with the variables `members.weight`
+/// `(M, outputs, …)` and `members.bias` `(M, outputs)`, drawn as `M` plain layers. What comes before runs once on the rows of a
+/// batch, so the cost is hardly above that of one network. All members train on the same rows ([`MemberBatches::Shared`]).
 ///
 /// Use it on a large or pre-trained trunk, where members of their own are out of the question. The members differ little,
 /// because what they have learned of the inputs is the same: expect less than of

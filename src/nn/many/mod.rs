@@ -102,6 +102,7 @@ mod dense;
 mod embedding;
 mod ensemble_view;
 mod epistemic;
+mod grouped;
 mod masks;
 mod member_masks;
 mod network;

@@ -8,20 +8,21 @@ use crate::{
             check_members,
             convert::{At, DenseLayer, Method},
             dense::Dense,
+            grouped::GroupedLinear,
             norm::separate_norm,
             rows::activated_layer,
             single::of_plain,
             variables::Start,
             EfficientEnsemble, SeparateLayer, MEMBERS,
         },
-        seq, stack,
+        seq,
         then::{Then, WithThen},
         Activation, Sequential,
     },
     registry::{Argument, Entry},
     Error,
 };
-use candle_core::{bail, ModuleT, Result, Tensor};
+use candle_core::{ModuleT, Result, Tensor};
 use candle_nn::{Conv1dConfig, Conv2dConfig, Init, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::{any::Any, fmt};
@@ -255,9 +256,9 @@ struct Sizes {
 /// γ, …)`, and the biases `members.bias` `(M, w_m)`, drawn as those of a plain layer of the member's width. Outputs are the rows
 /// of one member after those of the other, `(M·B, …)`.
 ///
-/// Use it in a model of your own. Choose widths so that `M · γ` divides `α` times each of them, as `Packed-Ensembles` in
-/// torch-uncertainty need: widths that are rounded are the same in all layers only where nothing lies between them, such as a
-/// flattening. Normalization layers between packed ones are of [`Packed::convert`] alone.
+/// Use it in a model of your own. Choose widths so that `M · γ` divides `α` times each of them, as torch-uncertainty requires:
+/// behind a flattening, a width that is rounded is not that of the layer before. Normalization layers with weights of each
+/// member are made by [`Packed::convert`] alone.
 ///
 /// # Errors
 /// The constructors fail when a parameter of [`Packed`] is out of range, the plain layer cannot be made, groups do not divide
@@ -439,65 +440,5 @@ impl WithThen for PackedLayer {
 impl ModuleT for PackedLayer {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         self.forward_with(Then::Nothing, x, train)
-    }
-}
-
-/// A linear layer of each member, in groups: each group of outputs sees the inputs of its group.
-#[derive(Clone, Debug)]
-pub(super) struct GroupedLinear {
-    members: usize,
-    groups: usize,
-    weight: Tensor,
-    bias: Option<Tensor>,
-    /// The layer of each group of each member.
-    each: SeparateLayer,
-}
-
-impl GroupedLinear {
-    /// Weights `(M, outputs, inputs / groups)` and biases `(M, outputs)`.
-    pub(super) fn new(dense: &Dense, groups: usize, weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
-        let (of_weight, of_bias) = by_group(&weight, bias.as_ref(), groups)?;
-        let each = SeparateLayer::new(dense, of_weight, of_bias)?;
-        Ok(Self { members: weight.dim(0)?, groups, weight, bias, each })
-    }
-
-    /// What `layer` makes of the rows of each group of each member, one after the other.
-    fn grouped(&self, x: &Tensor, layer: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-        let Some((features, others)) = x.dims().split_last() else { bail!("expected rows") };
-        let (members, groups) = (self.members, self.groups);
-        let rows = others.iter().product::<usize>() / members.max(1);
-        let by_group = x.reshape((members, rows, groups, features / groups))?.transpose(1, 2)?;
-        let by_group = by_group.contiguous()?.reshape((members * groups * rows, features / groups))?;
-        let y = layer(&by_group)?.reshape((members, groups, rows, ()))?;
-        let outputs = groups * y.dim(3)?;
-        y.transpose(1, 2)?.contiguous()?.reshape([others, &[outputs]].concat())
-    }
-}
-
-/// Weights `(M · groups, outputs / groups, inputs / groups)` and biases of the groups of all members.
-fn by_group(weight: &Tensor, bias: Option<&Tensor>, groups: usize) -> Result<(Tensor, Option<Tensor>)> {
-    let (members, outputs, inputs) = weight.dims3()?;
-    let bias = bias.map(|bias| bias.reshape((members * groups, outputs / groups))).transpose()?;
-    Ok((weight.reshape((members * groups, outputs / groups, inputs))?, bias))
-}
-
-impl GroupedLinear {
-    pub(super) fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        if !stack::is_passing() {
-            return self.grouped(x, |x| self.each.forward_t(x, train));
-        }
-        let weights = stack::operands(&self.weight)?;
-        let biases = self.bias.as_ref().map(stack::operands).transpose()?;
-        stack::each(x, |network, x| {
-            let bias = biases.as_ref().map(|biases| &biases[network]);
-            let (weight, bias) = by_group(&weights[network], bias, self.groups)?;
-            self.grouped(x, |x| {
-                let y = x.reshape((weight.dim(0)?, (), weight.dim(2)?))?.matmul(&weight.transpose(1, 2)?)?;
-                match &bias {
-                    Some(bias) => y.broadcast_add(&bias.unsqueeze(1)?),
-                    None => Ok(y),
-                }
-            })
-        })
     }
 }

@@ -4,8 +4,8 @@ use super::*;
 use crate::nn::{
     many::{
         dense::{Along, Dense},
+        grouped::GroupedLinear,
         member_masks::{mask, Unit},
-        packed::GroupedLinear,
         BatchEnsemble, Mimo, Packed, SeparateLayer, TabM, TabMMini,
     },
     testing::assert_near,
