@@ -36,7 +36,7 @@ struct Skipping {
 }
 
 impl Skipping {
-    fn new(members: usize, vb: VarBuilder<'static>) -> CandleResult<EnsembleNetwork> {
+    fn network(members: usize, vb: VarBuilder<'static>) -> CandleResult<EnsembleNetwork> {
         let (signs, ones) = (ScaleInit::default(), ScaleInit::Ones);
         let first = BatchEnsembleLayer::linear(FEATURES, 8, members, [signs, ones], vb.pp("first"))?;
         let members = first.members();
@@ -80,7 +80,7 @@ fn skipping_by_hand(member: &Member, number: usize, x: &Tensor) -> Tensor {
 
 #[test]
 fn a_model_of_ones_own_layers_trains_is_stored_and_is_pruned() {
-    let trainer = Trainer::new(|vb| Skipping::new(4, vb)).epochs(3).batch_size(8);
+    let trainer = Trainer::new(|vb| Skipping::network(4, vb)).epochs(3).batch_size(8);
     let (data, x) = (data(), normal(2, 10, FEATURES));
     let folder = tempfile::tempdir().unwrap();
     let store = DirectoryStore::new(folder.path()).unwrap();
@@ -94,7 +94,7 @@ fn a_model_of_ones_own_layers_trains_is_stored_and_is_pruned() {
     }
     // Members differ, and all of their variables are trained.
     assert!(distance(&all.values().get(0).unwrap(), &all.values().get(1).unwrap()) > 1e-3);
-    let shorter = Trainer::new(|vb| Skipping::new(4, vb)).epochs(1).batch_size(8);
+    let shorter = Trainer::new(|vb| Skipping::network(4, vb)).epochs(1).batch_size(8);
     let shorter = Session::new(&shorter, &data).fit(&MultiRun::new(2), 7).unwrap();
     for (name, weights) in pool.members()[0].weights.iter() {
         assert!(distance(weights, &shorter.members()[0].weights[name]) > 0., "{name}");

@@ -88,7 +88,7 @@ impl Method for Independent {
 
     fn other(&self, layer: &dyn Any, at: &At<'_>) -> Result<Option<Sequential>> {
         match separate_norm(layer, at, Ok)? {
-            Some(norm) => Ok(Some(norm)),
+            Some(norm) => Ok(Some(seq().add(norm))),
             None => Ok(SeparateEmbedding::of(layer, at)?.map(|layer| seq().add(layer))),
         }
     }

@@ -42,6 +42,7 @@
 //! | [`BatchEnsembleLayer`] | A shared linear layer or convolution with scales of each member | BatchEnsemble, TabM |
 //! | [`ScaleEnsemble`] | The inputs, scaled by each member | TabM-mini |
 //! | [`SeparateLayer`] | A linear layer or convolution for each member | Heads, Independent, the last layer of TabM |
+//! | [`SeparateNorm`] | A normalization layer for each member | Independent, Packed |
 //! | [`PackedLayer`] | A narrow linear layer or convolution for each member, in groups | Packed |
 //! | [`MasksemblesLayer`] | The features of each member, times a fixed mask | Masksembles |
 //! | [`McDropoutLayer`] | Dropout that stays on in evaluation, with a mask for each member | McDropout |
@@ -124,6 +125,7 @@ pub use masksembles::MasksemblesLayer;
 pub use mc_dropout::McDropoutLayer;
 pub use mimo::{MimoInputs, MimoOutputs};
 pub use network::EnsembleNetwork;
+pub use norm::SeparateNorm;
 pub use packed::{PackedLayer, PackedPlace};
 pub use separate::SeparateLayer;
 pub use tab_m_mini::ScaleEnsemble;

@@ -203,7 +203,8 @@ impl Method for Packed {
         let before = at.dense_before();
         let Some(last) = before.last() else { return Ok(None) };
         let own = self.width(&before, at.count)?;
-        separate_norm(layer, at, |features| scaled(features, last.outputs()?, own))
+        let norm = separate_norm(layer, at, |features| scaled(features, last.outputs()?, own))?;
+        Ok(norm.map(|norm| seq().add(norm)))
     }
 }
 
@@ -257,8 +258,8 @@ struct Sizes {
 /// of one member after those of the other, `(M·B, …)`.
 ///
 /// Use it in a model of your own. Choose widths so that `M · γ` divides `α` times each of them, as torch-uncertainty requires:
-/// behind a flattening, a width that is rounded is not that of the layer before. Normalization layers with weights of each
-/// member are made by [`Packed::convert`] alone.
+/// behind a flattening, a width that is rounded is not that of the layer before. Normalization layers are
+/// [`SeparateNorm`](crate::nn::many::SeparateNorm), with the features of a member.
 ///
 /// # Errors
 /// The constructors fail when a parameter of [`Packed`] is out of range, the plain layer cannot be made, groups do not divide

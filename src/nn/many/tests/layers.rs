@@ -10,8 +10,8 @@ use crate::{
         many::{
             Along, BatchEnsemble, BatchEnsembleLayer, EfficientEnsemble, EnsembleNetwork, EnsembleView,
             Heads, Independent, Masksembles, MasksemblesLayer, McDropout, McDropoutLayer, Mimo, MimoInputs,
-            MimoOutputs, Packed, PackedLayer, PackedPlace, ScaleEnsemble, ScaleInit, SeparateLayer, TabM,
-            TabMMini,
+            MimoOutputs, Packed, PackedLayer, PackedPlace, ScaleEnsemble, ScaleInit, SeparateLayer,
+            SeparateNorm, TabM, TabMMini,
         },
         testing::assert_near,
         SpatialDropout2d,
@@ -185,6 +185,36 @@ fn layers_of_each_member() {
             b.forward_t(&a.forward_then(Activation::Sigmoid, x)?.mean(2)?, train)
         })
     });
+}
+
+#[test]
+fn normalization_layers_of_each_member() {
+    let plain: Plain = |vb| {
+        let first = seq().add(nn::linear(5, 8, vb.pp("a"))?).add(nn::batch_norm(8, 1e-5, vb.pp("na"))?);
+        let first = first.add(TANH).add(nn::linear(8, 8, vb.pp("b"))?);
+        let second = first.add(candle_nn::layer_norm(8, 1e-5, vb.pp("nb"))?);
+        let second = second.add(nn::GroupNorm::new(2, 8, 1e-5, vb.pp("nc"))?);
+        Ok(second.add(nn::rms_norm(8, 1e-5, vb.pp("nd"))?).add(nn::linear(8, 3, vb.pp("c"))?))
+    };
+    same(Independent::new(MEMBERS), plain, &[5], |vb| {
+        let a = SeparateLayer::linear(5, 8, MEMBERS, vb.pp("a"))?.shared_inputs();
+        let b = SeparateLayer::linear(8, 8, MEMBERS, vb.pp("b"))?;
+        let c = SeparateLayer::linear(8, 3, MEMBERS, vb.pp("c"))?;
+        let of_batches = SeparateNorm::of(MEMBERS, vb.pp("na"), |vb| nn::batch_norm(8, 1e-5, vb))?;
+        let norms = [
+            SeparateNorm::of(MEMBERS, vb.pp("nb"), |vb| candle_nn::layer_norm(8, 1e-5, vb))?,
+            SeparateNorm::of(MEMBERS, vb.pp("nc"), |vb| nn::GroupNorm::new(2, 8, 1e-5, vb))?,
+            SeparateNorm::of(MEMBERS, vb.pp("nd"), |vb| nn::rms_norm(8, 1e-5, vb))?,
+        ];
+        own(of_batches.members(), move |x, train| {
+            let x = of_batches.forward_t(&a.forward_t(x, train)?, train)?.apply(&TANH)?;
+            let x = b.forward_t(&x, train)?;
+            c.forward_t(&norms.iter().try_fold(x, |x, norm| norm.forward_t(&x, train))?, train)
+        })
+    });
+    let refused = SeparateNorm::of(2, variables(1, DType::F32).1, |vb| nn::linear(4, 4, vb));
+    let e = refused.unwrap_err().to_string();
+    assert!(e.contains("the plain layer of SeparateNorm must be a normalization layer"), "{e}");
 }
 
 /// Convolutions of which one has groups, with widths of members that need no rounding.
