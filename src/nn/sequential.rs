@@ -1,6 +1,6 @@
 //! Layers one after the other, in a type that may be shared between threads.
 use crate::nn::{
-    many::{BatchEnsembleLayer, SeparateLayer},
+    many::{BatchEnsembleLayer, PackedLayer, SeparateLayer},
     tap::{observe, wants_activations, within, Bounds},
     then::{Then, WithThen},
     Activation, BatchNorm, Conv1d, Conv2d, Linear,
@@ -121,6 +121,7 @@ fn with_then(layer: &dyn Any) -> Option<Box<dyn WithThen + Send + Sync>> {
         .or_else(|| of::<BatchNorm>(layer))
         .or_else(|| of::<BatchEnsembleLayer>(layer))
         .or_else(|| of::<SeparateLayer>(layer))
+        .or_else(|| of::<PackedLayer>(layer))
 }
 
 /// A [`Sequential`] without layers, to which [`add`](Sequential::add) adds them.

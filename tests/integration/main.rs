@@ -29,6 +29,7 @@ mod learned_rules;
 mod linfa;
 mod losses;
 mod many_in_one;
+mod member_layers;
 mod members;
 mod merging;
 mod merging_on_threads;

@@ -715,7 +715,7 @@ fn every_method_of_many_members_is_trained() -> Result<()> {
         Ok(hidden.add(nn::linear(16, 3, vb.pp(1))?))
     };
     let builder = MultiRun::new(2).validation(0.25);
-    for text in ["packed:4", "masksembles:4", "mimo:2:2:0.3", "mc-dropout:8:0.2"] {
+    for text in ["packed:4", "masksembles:4", "mimo:2:2:0.3", "mc-dropout:8:0.2", "epinet:4:3:10:1"] {
         let method = EfficientEnsemble::registry().parse(text)?;
         let trainer = Trainer::new(move |vb| method.convert(vb, mlp));
         let trainer = trainer.epochs(12).batch_size(8usize).optimizer(Optimizer::adamw(0.02, 0.01));

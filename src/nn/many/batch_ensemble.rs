@@ -2,24 +2,27 @@
 use crate::{
     network::{MemberBatches, Members},
     nn::{
+        self,
         many::{
             check_members,
             convert::{DenseLayer, Method},
             dense::Dense,
-            rows::Rows,
+            rows::{activated_layer, members_of_layer, Rows},
             scale::scale,
+            single::of_plain,
             variables::{init_text, ScaleInit, Start, INIT},
             EfficientEnsemble, MEMBERS,
         },
         seq,
         then::{Then, WithThen},
-        Sequential,
+        Activation, Sequential,
     },
     registry::Entry,
 };
 use candle_core::{ModuleT, Result, Tensor};
+use candle_nn::{Conv1dConfig, Conv2dConfig, VarBuilder};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{any::Any, fmt};
 
 /// BatchEnsemble: all members share the weights of each layer, and each member scales its inputs and outputs by vectors of
 /// its own.
@@ -113,7 +116,8 @@ impl Method for BatchEnsemble {
 
     fn dense(&self, layer: &DenseLayer<'_>) -> Result<Option<Sequential>> {
         let scales = self.init.into();
-        Ok(Some(seq().add(BatchEnsembleLayer::of(layer, [scales, scales])?)))
+        let made = BatchEnsembleLayer::stands_for(layer, [scales, scales])?;
+        Ok(Some(seq().add(made.sharing(layer.is_first()))))
     }
 }
 
@@ -124,10 +128,51 @@ impl fmt::Display for BatchEnsemble {
     }
 }
 
-/// A layer of BatchEnsemble: a linear layer or a convolution that all members share, with inputs and outputs scaled by each
-/// of them.
+/// A layer of [`BatchEnsemble`] or [`TabM`](crate::nn::many::TabM): a linear layer or a convolution that all members share,
+/// with inputs and outputs scaled by each of them.
+///
+/// ```text
+/// y_m = ((x_m ∘ r_m) W) ∘ s_m + b_m
+/// ```
+///
+/// `W` is the variable `weight` of the plain layer, of its shape. `r` `(M, inputs)`, `s` `(M, outputs)` and the bias `(M,
+/// outputs)` are `members.r`, `members.s` and `members.bias`; the biases of all members begin alike, as one of the plain layer.
+/// Inputs are the rows of one member after those of the other, `(M·B, …, inputs)` or `(M·B, inputs, …)` for convolutions, and
+/// so are outputs. After [`shared_inputs`](Self::shared_inputs) the inputs are rows that all members share, `(B, …)`.
+///
+/// Use it in a model of your own, and [`BatchEnsemble::convert`] for layers in [`seq`](crate::nn::seq()). BatchEnsemble draws
+/// both scales as random signs in all layers. TabM draws `r` of the first layer so, all other scales are
+/// [`ScaleInit::Ones`], and its last layer is a [`SeparateLayer`](crate::nn::many::SeparateLayer).
+///
+/// # Errors
+/// The constructors fail when there are no members, a parameter of [`ScaleInit`] is out of range, the plain layer cannot be
+/// made, or the `VarBuilder` has other variables of these names. The forward pass fails for inputs of another shape.
+///
+/// # Source
+/// Wen, Tran and Ba 2020, arXiv:2002.06715. In torch-uncertainty they are `BatchLinear` and `BatchConv2d`, and in tabm
+/// `LinearBatchEnsemble`.
+///
+/// ```
+/// use candle_core::{DType, Device, ModuleT, Tensor};
+/// use candle_ensemble::{nn::many::{BatchEnsembleLayer, ScaleInit}, weights::fresh};
+///
+/// let (vars, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+/// let signs = [ScaleInit::default(); 2];
+/// let first = BatchEnsembleLayer::linear(3, 16, 4, signs, vb.pp("first"))?.shared_inputs();
+/// let second = BatchEnsembleLayer::linear(16, 2, 4, signs, vb.pp("second"))?;
+/// let x = Tensor::ones((5, 3), DType::F32, &Device::Cpu)?;
+/// let y = second.forward_t(&first.forward_t(&x, true)?.relu()?, true)?;
+/// assert_eq!(y.dims(), [4 * 5, 2]);
+/// assert_eq!(vars.snapshot()?["first.members.s"].dims(), [4, 16]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
-pub(in crate::nn) struct BatchEnsembleLayer {
+#[doc(alias = "BatchLinear")]
+#[doc(alias = "BatchConv1d")]
+#[doc(alias = "BatchConv2d")]
+#[doc(alias = "LinearBatchEnsemble")]
+#[doc(alias = "LinearEfficientEnsemble")]
+pub struct BatchEnsembleLayer {
     /// The layer without a bias.
     dense: Dense,
     rows: Rows,
@@ -137,8 +182,80 @@ pub(in crate::nn) struct BatchEnsembleLayer {
 }
 
 impl BatchEnsembleLayer {
-    /// What stands for a layer. `starts` are how `r` and `s` begin.
-    pub(super) fn of(layer: &DenseLayer<'_>, [r, s]: [Start; 2]) -> Result<Self> {
+    /// A [`linear`](crate::nn::linear()) layer of `members` members. `scales` are how `r` and `s` begin.
+    ///
+    /// # Errors
+    /// See the type.
+    pub fn linear(
+        inputs: usize,
+        outputs: usize,
+        members: usize,
+        scales: [ScaleInit; 2],
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        Self::of(members, scales, vb, |vb| nn::linear(inputs, outputs, vb))
+    }
+
+    /// A [`conv1d`](crate::nn::conv1d()) of `members` members. `scales` are how `r` and `s`, of channels, begin.
+    ///
+    /// # Errors
+    /// See the type.
+    pub fn conv1d(
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        config: Conv1dConfig,
+        members: usize,
+        scales: [ScaleInit; 2],
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        Self::of(members, scales, vb, |vb| nn::conv1d(inputs, outputs, kernel, config, vb))
+    }
+
+    /// A [`conv2d`](crate::nn::conv2d()) of `members` members. `scales` are how `r` and `s`, of channels, begin.
+    ///
+    /// # Errors
+    /// See the type.
+    pub fn conv2d(
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        config: Conv2dConfig,
+        members: usize,
+        scales: [ScaleInit; 2],
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        Self::of(members, scales, vb, |vb| nn::conv2d(inputs, outputs, kernel, config, vb))
+    }
+
+    /// The layer for any linear layer or convolution of ours or of candle's, such as one without a bias.
+    ///
+    /// # Errors
+    /// See the type.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device};
+    /// use candle_ensemble::{nn::{linear_no_bias, many::{BatchEnsembleLayer, ScaleInit}}, weights::fresh};
+    ///
+    /// let (vars, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+    /// BatchEnsembleLayer::of(4, [ScaleInit::Ones; 2], vb, |vb| linear_no_bias(8, 3, vb))?;
+    /// assert_eq!(vars.snapshot()?.keys().collect::<Vec<_>>(), ["members.r", "members.s", "weight"]);
+    /// # Ok::<(), candle_core::Error>(())
+    /// ```
+    pub fn of<'v, L: Any>(
+        members: usize,
+        scales: [ScaleInit; 2],
+        vb: VarBuilder<'v>,
+        plain: impl FnOnce(VarBuilder<'v>) -> Result<L>,
+    ) -> Result<Self> {
+        scales.iter().try_for_each(ScaleInit::check)?;
+        of_plain("BatchEnsembleLayer", members, &vb, plain, |layer| {
+            Self::stands_for(layer, scales.map(Start::from))
+        })
+    }
+
+    /// What stands for a layer of a plain network. `starts` are how `r` and `s` begin.
+    pub(super) fn stands_for(layer: &DenseLayer<'_>, [r, s]: [Start; 2]) -> Result<Self> {
         let (inputs, outputs) = (layer.dense.inputs()?, layer.dense.outputs()?);
         let dense = layer.dense.with(layer.weight()?, None);
         let (r, s) = (layer.variable("r", &[inputs], r)?, layer.variable("s", &[outputs], s)?);
@@ -146,9 +263,12 @@ impl BatchEnsembleLayer {
             Some(_) => Some(layer.variable("bias", &[outputs], Start::Alike(layer.bias_init()))?),
             None => None,
         };
-        Ok(Self { dense, rows: Rows { members: layer.at.members(), shared: layer.is_first() }, r, s, bias })
+        Ok(Self { dense, rows: Rows { members: layer.at.members(), shared: false }, r, s, bias })
     }
 }
+
+members_of_layer!(BatchEnsembleLayer);
+activated_layer!(BatchEnsembleLayer);
 
 impl WithThen for BatchEnsembleLayer {
     fn forward_with(&self, then: Then, x: &Tensor, train: bool) -> Result<Tensor> {

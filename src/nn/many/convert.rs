@@ -49,7 +49,7 @@ pub(super) trait Method: std::fmt::Display + Sized {
     }
 
     /// What computes the outputs, from the layers one after the other.
-    fn body(&self, layers: Sequential, _members: usize) -> Result<Box<dyn Body>> {
+    fn body(&self, layers: Sequential) -> Result<Box<Body>> {
         Ok(Box::new(layers))
     }
 }
@@ -85,8 +85,8 @@ pub(super) struct At<'a> {
     pub(super) root: &'a VarBuilder<'a>,
     /// Whether it is the first layer of floats with variables.
     pub(super) is_first: bool,
-    variables: &'a Variables<'a>,
-    recorded: &'a Recorded,
+    pub(super) variables: &'a Variables<'a>,
+    pub(super) recorded: &'a Recorded,
 }
 
 impl<'a> At<'a> {
@@ -143,8 +143,8 @@ pub(super) struct DenseLayer<'a> {
     /// How many such layers there are.
     pub(super) count: usize,
     pub(super) at: At<'a>,
-    weight: Option<&'a Asked>,
-    bias: Option<&'a Asked>,
+    pub(super) weight: Option<&'a Asked>,
+    pub(super) bias: Option<&'a Asked>,
 }
 
 impl DenseLayer<'_> {
@@ -240,7 +240,7 @@ pub(super) fn convert<'v>(
         bail!("the constructor made fewer layers when it was called again");
     }
     let count = variables.count();
-    Ok(EnsembleNetwork::of(method.body(layers, count)?, Members { count, ..members }))
+    Ok(EnsembleNetwork::of(method.body(layers)?, Members { count, ..members }))
 }
 
 fn names(place: &super::outline::Place) -> impl Iterator<Item = String> + '_ {

@@ -23,12 +23,22 @@ macro_rules! each {
     };
 }
 
-/// Along which dimension the features of a layer lie.
+/// Along which dimension of its inputs the features of a layer lie.
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use candle_ensemble::{nn::many::{Along, ScaleEnsemble, ScaleInit}, weights::fresh};
+///
+/// // Scales of the channels of images.
+/// let (_, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+/// let scales = ScaleEnsemble::new(3, 8, ScaleInit::default(), vb)?.along(Along::Second);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Along {
-    /// The last, `(rows, …, features)`.
+pub enum Along {
+    /// The last, `(rows, …, features)`, as for linear layers.
     Last,
-    /// The second, `(rows, features, …)`.
+    /// The second, `(rows, features, …)`, as for the channels of convolutions.
     Second,
 }
 

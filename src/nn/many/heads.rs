@@ -5,9 +5,7 @@ use crate::{
         many::{
             check_members,
             convert::{DenseLayer, Method},
-            separate::SeparateLayer,
-            variables::Start,
-            EfficientEnsemble, MEMBERS,
+            EfficientEnsemble, SeparateLayer, MEMBERS,
         },
         seq, Sequential,
     },
@@ -23,9 +21,9 @@ use std::fmt;
 /// y_m = f(x) W_m + b_m
 /// ```
 ///
-/// The last linear layer or convolution is replaced by `M` of them, with the variables `members.weight` `(M, outputs, …)` and
-/// `members.bias` `(M, outputs)`, drawn as `M` plain layers. What comes before runs once on the rows of a batch, so the cost
-/// is hardly above that of one network. All members train on the same rows ([`MemberBatches::Shared`]).
+/// The last linear layer or convolution is replaced by `M` of them, a [`SeparateLayer`], with the variables `members.weight`
+/// `(M, outputs, …)` and `members.bias` `(M, outputs)`, drawn as `M` plain layers. What comes before runs once on the rows of a
+/// batch, so the cost is hardly above that of one network. All members train on the same rows ([`MemberBatches::Shared`]).
 ///
 /// Use it on a large or pre-trained trunk, where members of their own are out of the question. The members differ little,
 /// because what they have learned of the inputs is the same: expect less than of
@@ -86,7 +84,7 @@ impl Method for Heads {
 
     fn dense(&self, layer: &DenseLayer<'_>) -> Result<Option<Sequential>> {
         match layer.is_last() {
-            true => Ok(Some(seq().add(separate(layer, true)?))),
+            true => Ok(Some(seq().add(SeparateLayer::stands_for(layer)?.shared_inputs()))),
             false => Ok(None),
         }
     }
@@ -101,15 +99,5 @@ impl fmt::Display for Heads {
 
 /// A last layer for each member, each with the rows of its own.
 pub(super) fn head(layer: &DenseLayer<'_>) -> Result<Option<Sequential>> {
-    Ok(Some(seq().add(separate(layer, layer.is_first())?)))
-}
-
-/// A layer of its own for each member. If the inputs are `shared`, they are the same for all of them.
-pub(super) fn separate(layer: &DenseLayer<'_>, shared: bool) -> Result<SeparateLayer> {
-    let weight = layer.variable("weight", layer.dense.weight().dims(), Start::Each(layer.weight_init()))?;
-    let bias = match layer.dense.bias() {
-        Some(bias) => Some(layer.variable("bias", bias.dims(), Start::Each(layer.bias_init()))?),
-        None => None,
-    };
-    SeparateLayer::new(layer.dense, shared, weight, bias)
+    Ok(Some(seq().add(SeparateLayer::stands_for(layer)?.sharing(layer.is_first()))))
 }

@@ -6,9 +6,8 @@ use crate::{
             check_members,
             convert::{At, DenseLayer, Method},
             embedding::SeparateEmbedding,
-            heads::separate,
             norm::separate_norm,
-            EfficientEnsemble, MEMBERS,
+            EfficientEnsemble, SeparateLayer, MEMBERS,
         },
         seq, Sequential,
     },
@@ -84,12 +83,12 @@ impl Method for Independent {
     }
 
     fn dense(&self, layer: &DenseLayer<'_>) -> Result<Option<Sequential>> {
-        Ok(Some(seq().add(separate(layer, layer.at.is_first)?)))
+        Ok(Some(seq().add(SeparateLayer::stands_for(layer)?.sharing(layer.at.is_first))))
     }
 
     fn other(&self, layer: &dyn Any, at: &At<'_>) -> Result<Option<Sequential>> {
         match separate_norm(layer, at, Ok)? {
-            Some(norm) => Ok(Some(norm)),
+            Some(norm) => Ok(Some(seq().add(norm))),
             None => Ok(SeparateEmbedding::of(layer, at)?.map(|layer| seq().add(layer))),
         }
     }

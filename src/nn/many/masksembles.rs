@@ -4,16 +4,19 @@ use crate::{
     nn::{
         many::{
             convert::{DenseLayer, Method},
+            dense::Along,
             masks,
             member_masks::{mask, of_networks, Unit},
-            variables::Start,
+            rows::{members_of_layer, Rows},
+            variables::{Start, Variables},
             EfficientEnsemble, MEMBERS,
         },
         seq, Sequential,
     },
     registry::{Argument, Entry},
 };
-use candle_core::{DType, ModuleT, Result, Tensor};
+use candle_core::{DType, Module, Result, Tensor};
+use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -130,8 +133,8 @@ impl Method for Masksembles {
         }
         let (features, start) = (layer.dense.inputs()?, Start::Masks { scale: self.scale });
         let masks = layer.at.variable("masks", &[features], start, DType::U32)?;
-        let masks = Masks { masks, unit: Unit::Feature(layer.dense.along()), shared: layer.index == 1 };
-        Ok(Some(layer.plain()?.add_to(seq().add(masks))))
+        let masks = MasksemblesLayer::of(masks, layer.at.members()).along(layer.dense.along());
+        Ok(Some(layer.plain()?.add_to(seq().add(masks.sharing(layer.index == 1)))))
     }
 }
 
@@ -142,18 +145,78 @@ impl fmt::Display for Masksembles {
     }
 }
 
-/// The features of each member, times its mask.
-#[derive(Debug)]
-struct Masks {
+/// The features of each member, times its mask: the layer of [`Masksembles`].
+///
+/// ```text
+/// y_m = x_m ∘ mask_m
+/// ```
+///
+/// The masks are the variable `members.masks` `(M, features)`, zeros and ones of u32, of which each member has
+/// `K = ⌊features / (s (1 − (1 − 1/s)^M))⌋` ones for the scale `s`. They are drawn from the seed of the run and the name of the
+/// layer, and are the same in training and in evaluation. Inputs are the rows of one member after those of the other, `(M·B,
+/// …, features)`, and so are outputs. After [`shared_inputs`](Self::shared_inputs) the inputs are rows that all members share,
+/// `(B, …, features)`. After [`along`](Self::along) features are channels, `(M·B, features, …)`.
+///
+/// Use it in a model of your own, where dropout would be: behind the activation of each hidden layer. All other layers are plain
+/// ones.
+///
+/// # Errors
+/// [`new`](Self::new) fails when there are no members, fewer than 10 features, the scale is not from 1 to 6, no masks of the
+/// scale cover the features, or the `VarBuilder` cannot draw integers, as candle's `VarMap` cannot. The forward pass fails for
+/// inputs of another shape.
+///
+/// # Source
+/// Durasov et al. 2021, arXiv:2012.08334: `Masksembles1D` and `Masksembles2D` of their package `masksembles` 1.1.1.
+///
+/// ```
+/// use candle_core::{DType, Device, Module, Tensor};
+/// use candle_ensemble::{nn::many::MasksemblesLayer, weights::fresh};
+///
+/// let (_, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+/// let masks = MasksemblesLayer::new(32, 4, 2., vb)?.shared_inputs();
+/// let y = masks.forward(&Tensor::ones((1, 32), DType::F32, &Device::Cpu)?)?;
+/// assert_eq!(y.sum(1)?.to_vec1::<f32>()?, [17.; 4]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[doc(alias = "Masksembles1D")]
+#[doc(alias = "Masksembles2D")]
+#[doc(alias = "MaskedLinear")]
+#[doc(alias = "MaskedConv2d")]
+pub struct MasksemblesLayer {
     /// Zeros and ones, `(M, features)`.
     masks: Tensor,
-    unit: Unit,
-    /// Whether the inputs are the same for all members.
-    shared: bool,
+    along: Along,
+    rows: Rows,
 }
 
-impl ModuleT for Masks {
-    fn forward_t(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
-        mask(x, &of_networks(&self.masks)?, self.unit, self.shared)
+impl MasksemblesLayer {
+    /// Masks of `features` features for `members` members, with this scale.
+    ///
+    /// # Errors
+    /// See the type.
+    pub fn new(features: usize, members: usize, scale: f64, vb: VarBuilder<'_>) -> Result<Self> {
+        masks::check(members, scale)?;
+        let variables = Variables::new(vb, members);
+        let masks = variables.get("", "masks", &[features], Start::Masks { scale }, DType::U32)?;
+        Ok(Self::of(masks, variables.count()))
+    }
+
+    fn of(masks: Tensor, members: usize) -> Self {
+        Self { masks, along: Along::Last, rows: Rows { members, shared: false } }
+    }
+
+    /// Sets where the features are. Default [`Along::Last`].
+    #[must_use]
+    pub fn along(self, along: Along) -> Self {
+        Self { along, ..self }
+    }
+}
+
+members_of_layer!(MasksemblesLayer);
+
+impl Module for MasksemblesLayer {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        mask(x, &of_networks(&self.masks)?, Unit::Feature(self.along), self.rows.shared)
     }
 }

@@ -10,7 +10,8 @@ use crate::{
             dense::{Along, Dense},
             member_masks::{mask, of_networks, Unit},
             network::Body,
-            variables::Start,
+            rows::Rows,
+            variables::{Start, Variables},
             EfficientEnsemble,
         },
         random::{keep_masks, seed_of},
@@ -22,7 +23,7 @@ use crate::{
     Error,
 };
 use candle_core::{DType, Device, ModuleT, Result, Tensor};
-use candle_nn::Init;
+use candle_nn::{Init, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::{any::Any, fmt};
 
@@ -104,11 +105,17 @@ impl McDropout {
 
     /// The masks of a layer with this probability, for the inputs of the members.
     fn masks(&self, at: &At<'_>, p: f64, unit: Unit) -> Result<Masks> {
-        let any = Start::Each(Init::Uniform { lo: 0., up: u32::MAX.into() });
-        let seeds = at.variable("seeds", &[4], any, DType::U32)?;
-        Ok(Masks { seeds, p, unit, shared: !self.has_begun(at.earlier) })
+        let mut masks = Masks::new((p, unit), at.variable("seeds", &[4], ANY_SEEDS, DType::U32)?)?;
+        masks.rows.shared = !self.has_begun(at.earlier);
+        Ok(masks)
     }
 }
+
+/// How the integers of the passes begin.
+pub(super) const ANY_SEEDS: Start = Start::Each(Init::Uniform { lo: 0., up: u32::MAX as f64 });
+
+/// The layers whose masks can be kept.
+const KINDS: &str = "nn::Dropout, nn::drop_in::Dropout, nn::SpatialDropout1d or nn::SpatialDropout2d";
 
 fn is_dropout(layer: &dyn Any) -> bool {
     dropout(layer).is_some()
@@ -140,8 +147,7 @@ fn refuse_others(layer: &dyn Any, at: &At<'_>) -> Result<()> {
     match others.into_iter().find(|(_, is)| *is) {
         Some((name, _)) => {
             let what = format!("the dropout of layer {} in a network for McDropout", at.position);
-            let must = "nn::Dropout, nn::drop_in::Dropout, nn::SpatialDropout1d or nn::SpatialDropout2d";
-            Err(Error::invalid(what, must, name).into())
+            Err(Error::invalid(what, KINDS, name).into())
         }
         None => Ok(()),
     }
@@ -193,7 +199,7 @@ impl Method for McDropout {
         Ok(Some(seq().add(self.masks(at, p, unit)?)))
     }
 
-    fn body(&self, layers: Sequential, _members: usize) -> Result<Box<dyn Body>> {
+    fn body(&self, layers: Sequential) -> Result<Box<Body>> {
         if !has_masks(&layers) {
             let what = "the dropout of a network for McDropout";
             let must = "at least one layer such as nn::Dropout, or added by McDropout::p";
@@ -220,14 +226,21 @@ impl fmt::Display for McDropout {
 }
 
 /// Dropout in evaluation, with the mask of each pass. It does nothing in training, in which the layer before it drops.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Masks {
     /// Integers for each pass, `(T, 4)`.
     seeds: Tensor,
     p: f64,
     unit: Unit,
-    /// Whether the inputs are the same for all passes.
-    shared: bool,
+    rows: Rows,
+}
+
+impl Masks {
+    /// Masks of dropout with this probability, one for each entry of `seeds`.
+    fn new((p, unit): (f64, Unit), seeds: Tensor) -> Result<Self> {
+        let rows = Rows { members: seeds.dim(0)?, shared: false };
+        Ok(Self { seeds, p, unit, rows })
+    }
 }
 
 impl ModuleT for Masks {
@@ -240,6 +253,113 @@ impl ModuleT for Masks {
         let (passes, kept) = (rngs.len(), (1. / (1. - self.p)) as f32);
         let masks = keep_masks(rngs, self.p, passes * count, 0., kept)?;
         let masks = Tensor::from_vec(masks, (passes, count), &Device::Cpu)?.to_device(x.device())?;
-        mask(x, &masks, self.unit, self.shared)
+        mask(x, &masks, self.unit, self.rows.shared)
+    }
+}
+
+/// Dropout that stays on in evaluation, with a mask for each pass: the layer of [`McDropout`].
+///
+/// ```text
+/// training     y = x ∘ mask / (1 − p), another mask for each row: (B, …) to (B, …)
+/// evaluation   y_t = x_t ∘ mask_t / (1 − p), t = 1 … T: (T·B, …) to (T·B, …)
+/// ```
+///
+/// In training it is the dropout that it is made of, with the variables of that layer. In evaluation each pass has a mask that
+/// is the same for all rows, and follows from the integers `members.seeds` `(T, 4)`. Inputs in evaluation are the rows of one
+/// pass after those of the other; after [`shared_inputs`](Self::shared_inputs) they are rows that all passes share, `(B, …)`,
+/// as they are in front of the first such layer.
+///
+/// Use it in a model of your own in place of dropout, and make the network with
+/// [`EnsembleNetwork::new`](crate::nn::many::EnsembleNetwork::new) and
+/// [`batches`](crate::nn::many::EnsembleNetwork::batches)`(`[`MemberBatches::Single`]`)`. All other layers are plain ones.
+///
+/// # Errors
+/// The constructors fail when there are no passes, the probability is not from 0 to less than 1, or the `VarBuilder` cannot draw
+/// integers, as candle's `VarMap` cannot.
+///
+/// # Source
+/// See [`McDropout`].
+///
+/// ```
+/// use candle_core::{DType, Device, ModuleT, Tensor};
+/// use candle_ensemble::{nn::many::McDropoutLayer, weights::fresh};
+///
+/// let (_, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+/// let dropout = McDropoutLayer::new(0.5, 20, vb.pp("dropout"))?.shared_inputs();
+/// let x = Tensor::ones((3, 8), DType::F32, &Device::Cpu)?;
+/// assert_eq!(dropout.forward_t(&x, true)?.dims(), [3, 8]);
+/// assert_eq!(dropout.forward_t(&x, false)?.dims(), [20 * 3, 8]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[doc(alias = "MCDropout")]
+pub struct McDropoutLayer {
+    dropout: Box<Body>,
+    masks: Masks,
+}
+
+impl McDropoutLayer {
+    /// [`Dropout`] with probability `p`, in [0, 1), and `passes` passes in evaluation.
+    ///
+    /// # Errors
+    /// See the type.
+    pub fn new(p: f64, passes: usize, vb: VarBuilder<'_>) -> Result<Self> {
+        Self::of(passes, vb, |vb| Dropout::new(p, vb))
+    }
+
+    /// The layer for dropout of another kind: [`SpatialDropout1d`], [`SpatialDropout2d`] or
+    /// [`drop_in::Dropout`](crate::nn::drop_in::Dropout).
+    ///
+    /// # Errors
+    /// See the type; and when the layer is not one of these.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, ModuleT, Tensor};
+    /// use candle_ensemble::{nn::{many::McDropoutLayer, SpatialDropout2d}, weights::fresh};
+    ///
+    /// let (_, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+    /// let dropout = McDropoutLayer::of(20, vb, |vb| SpatialDropout2d::new(0.2, vb))?.shared_inputs();
+    /// let images = Tensor::ones((2, 3, 8, 8), DType::F32, &Device::Cpu)?;
+    /// assert_eq!(dropout.forward_t(&images, false)?.dims(), [20 * 2, 3, 8, 8]);
+    /// # Ok::<(), candle_core::Error>(())
+    /// ```
+    pub fn of<'v, L: ModuleT + Any + Send + Sync>(
+        passes: usize,
+        vb: VarBuilder<'v>,
+        plain: impl FnOnce(VarBuilder<'v>) -> Result<L>,
+    ) -> Result<Self> {
+        check_members("McDropoutLayer", passes)?;
+        let layer = plain(vb.clone())?;
+        let Some(of_layer) = dropout(&layer) else {
+            let was = std::any::type_name::<L>();
+            return Err(Error::invalid("the dropout of McDropoutLayer", KINDS, was).into());
+        };
+        let seeds = Variables::new(vb, passes).get("", "seeds", &[4], ANY_SEEDS, DType::U32)?;
+        Ok(Self { masks: Masks::new(of_layer, seeds)?, dropout: Box::new(layer) })
+    }
+
+    /// The number of passes: that of the variables, which is below the declared one in a network that was pruned.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.masks.rows.members
+    }
+
+    /// The same layer for inputs that in evaluation are rows of a batch, `(B, …)`, the same for all passes, in place of
+    /// `(T·B, …)`: for the first layer of this kind.
+    #[must_use]
+    pub fn shared_inputs(mut self) -> Self {
+        self.masks.rows.shared = true;
+        self
+    }
+}
+
+impl ModuleT for McDropoutLayer {
+    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.masks.forward_t(&self.dropout.forward_t(x, train)?, train)
+    }
+}
+
+impl fmt::Debug for McDropoutLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "McDropoutLayer of {} passes with p = {}", self.members(), self.masks.p)
     }
 }

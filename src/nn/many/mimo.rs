@@ -146,9 +146,10 @@ impl Method for Mimo {
         if !layer.is_first() && !layer.is_last() {
             return Ok(None);
         }
-        let before = if layer.is_first() { seq().add(Join { members, along }) } else { seq() };
+        let arrangement = Arrangement { members, along };
+        let before = if layer.is_first() { seq().add(MimoInputs(arrangement)) } else { seq() };
         let made = self.widened(layer, [inputs, outputs])?.add_to(before);
-        Ok(Some(if layer.is_last() { made.add(Split { members, along }) } else { made }))
+        Ok(Some(if layer.is_last() { made.add(MimoOutputs(arrangement)) } else { made }))
     }
 }
 
@@ -159,65 +160,141 @@ impl fmt::Display for Mimo {
     }
 }
 
-/// Puts the inputs of all members side by side: in training those of each member's rows, `(M·R, inputs, …)` to `(R,
-/// M·inputs, …)`, and in evaluation the same inputs `M` times.
-#[derive(Debug)]
-struct Join {
+/// The inputs of all members side by side: what stands before the first layer with weights of [`Mimo`].
+///
+/// ```text
+/// training     (M·R, …, inputs) to (R, …, M·inputs): the rows of one member come after those of the other
+/// evaluation   (R, …, inputs) to (R, …, M·inputs): the same inputs M times
+/// ```
+///
+/// Inputs have any type. Features are the last dimension, `(…, inputs)`, or the channels of convolutions after
+/// [`along`](Self::along)`(`[`Along::Second`]`)`.
+///
+/// Use it with [`MimoOutputs`] in a model of your own, and make the network with
+/// [`EnsembleNetwork::new`](crate::nn::many::EnsembleNetwork::new) and
+/// [`batches`](crate::nn::many::EnsembleNetwork::batches)`(`[`MemberBatches::Own`]` { … })`. The layers between them are plain
+/// ones: the first has `M · inputs` inputs and the last `M · outputs` outputs.
+///
+/// # Errors
+/// [`new`](Self::new) fails when there are no members. The forward pass fails in training for rows that members cannot share.
+///
+/// # Source
+/// Havasi et al. 2021, arXiv:2010.06610: the rearrangements of torch-uncertainty's MIMO networks.
+///
+/// ```
+/// use candle_core::{Device::Cpu, ModuleT, Tensor};
+/// use candle_ensemble::nn::many::{MimoInputs, MimoOutputs};
+///
+/// let x = Tensor::new(&[[1f32, 2.], [3., 4.]], &Cpu)?;
+/// let joined = MimoInputs::new(2)?;
+/// assert_eq!(joined.forward_t(&x, true)?.to_vec2::<f32>()?, [[1., 2., 3., 4.]]);
+/// assert_eq!(joined.forward_t(&x, false)?.to_vec2::<f32>()?, [[1., 2., 1., 2.], [3., 4., 3., 4.]]);
+/// // The way back.
+/// let split = MimoOutputs::new(2)?.forward_t(&joined.forward_t(&x, true)?, true)?;
+/// assert_eq!(split.to_vec2::<f32>()?, [[1., 2.], [3., 4.]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[doc(alias = "MIMOBatchFormat")]
+pub struct MimoInputs(Arrangement);
+
+/// The outputs of each member as rows of their own: what stands behind the last layer with weights of [`Mimo`].
+///
+/// ```text
+/// (R, …, M·outputs) to (M·R, …, outputs): the rows of one member come after those of the other
+/// ```
+///
+/// Use it with [`MimoInputs`], where an example is.
+///
+/// # Errors
+/// [`new`](Self::new) fails when there are no members. The forward pass fails for features that members cannot share.
+///
+/// # Source
+/// Havasi et al. 2021, arXiv:2010.06610.
+#[derive(Clone, Copy, Debug)]
+pub struct MimoOutputs(Arrangement);
+
+/// The features of how many members lie side by side, and along which dimension.
+#[derive(Clone, Copy, Debug)]
+struct Arrangement {
     members: usize,
     along: Along,
 }
 
-/// The dimension along which features lie.
-fn dimension(along: Along, x: &Tensor) -> Result<usize> {
-    match (along, x.rank()) {
-        (_, 0 | 1) => {
-            let what = "the shape of the inputs of a layer of Mimo";
-            Err(Error::invalid(what, "(rows, features, …)", format!("{:?}", x.dims())).into())
+macro_rules! arrangement {
+    ($layer:ident) => {
+        impl $layer {
+            /// For so many members, with features along the last dimension.
+            ///
+            /// # Errors
+            /// When there are none.
+            pub fn new(members: usize) -> Result<Self> {
+                check_members(stringify!($layer), members)?;
+                Ok(Self(Arrangement { members, along: Along::Last }))
+            }
+
+            /// Sets where the features are. Default [`Along::Last`].
+            #[must_use]
+            pub fn along(self, along: Along) -> Self {
+                Self(Arrangement { along, ..self.0 })
+            }
         }
-        (Along::Last, rank) => Ok(rank - 1),
-        (Along::Second, _) => Ok(1),
+    };
+}
+
+arrangement!(MimoInputs);
+arrangement!(MimoOutputs);
+
+impl Arrangement {
+    /// The dimension along which the features of such inputs lie.
+    fn dimension(self, x: &Tensor) -> Result<usize> {
+        match (self.along, x.rank()) {
+            (_, 0 | 1) => {
+                let what = "the shape of the inputs of a layer of Mimo";
+                Err(Error::invalid(what, "(rows, features, …)", format!("{:?}", x.dims())).into())
+            }
+            (Along::Last, rank) => Ok(rank - 1),
+            (Along::Second, _) => Ok(1),
+        }
     }
 }
 
-impl ModuleT for Join {
+impl ModuleT for MimoInputs {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let at = dimension(self.along, x)?;
+        let (members, at) = (self.0.members, self.0.dimension(x)?);
         if !train {
-            return Tensor::cat(&vec![x; self.members], at);
+            return Tensor::cat(&vec![x; members], at);
         }
         let (parts, rows) = (stack::parts(), stack::rows_of_each(x.dim(0)?)?);
-        if !rows.is_multiple_of(self.members) {
-            let must =
-                format!("a multiple of {}, the rows of one member after those of the other", self.members);
+        if !rows.is_multiple_of(members) {
+            let must = format!("a multiple of {members}, the rows of one member after those of the other");
             return Err(Error::invalid("the number of rows of a training batch of Mimo", must, rows).into());
         }
-        let rows = rows / self.members;
-        let by_member = x.reshape([&[parts, self.members, rows], &x.dims()[1..]].concat())?;
+        let rows = rows / members;
+        let by_member = x.reshape([&[parts, members, rows], &x.dims()[1..]].concat())?;
         // The members move to where the features are.
         let order = [0, 2].into_iter().chain(3..at + 2).chain([1]).chain(at + 2..x.rank() + 2);
         let mut dims = x.dims().to_vec();
         dims[0] = parts * rows;
-        dims[at] *= self.members;
+        dims[at] *= members;
         by_member.permute(order.collect::<Vec<_>>())?.contiguous()?.reshape(dims)
     }
 }
 
-/// The outputs of each member as rows of their own: `(R, M·outputs, …)` to `(M·R, outputs, …)`.
-#[derive(Debug)]
-struct Split {
-    members: usize,
-    along: Along,
-}
-
-impl ModuleT for Split {
+impl ModuleT for MimoOutputs {
     fn forward_t(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
-        let at = dimension(self.along, x)?;
-        let (parts, outputs) = (stack::parts(), x.dim(at)? / self.members);
-        let rows = stack::rows_of_each(x.dim(0)?)?;
+        let (members, at) = (self.0.members, self.0.dimension(x)?);
+        let (parts, features) = (stack::parts(), x.dim(at)?);
+        if !features.is_multiple_of(members) {
+            let must =
+                format!("a multiple of {members}, the outputs of one member beside those of the other");
+            return Err(Error::invalid("the number of outputs of a network of Mimo", must, features).into());
+        }
+        let (outputs, rows) = (features / members, stack::rows_of_each(x.dim(0)?)?);
         let (before, behind) = (&x.dims()[1..at], &x.dims()[at + 1..]);
-        let by_member = x.reshape([&[parts, rows], before, &[self.members, outputs], behind].concat())?;
+        let by_member = x.reshape([&[parts, rows], before, &[members, outputs], behind].concat())?;
         let order = [0, at + 1].into_iter().chain(1..=at).chain(at + 2..x.rank() + 2);
         let by_member = by_member.permute(order.collect::<Vec<_>>())?.contiguous()?;
-        by_member.reshape([&[parts * self.members * rows], before, &[outputs], behind].concat())
+        by_member.reshape([&[parts * members * rows], before, &[outputs], behind].concat())
     }
 }

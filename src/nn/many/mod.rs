@@ -1,4 +1,4 @@
-//! Networks that hold many members, made of the constructor of a plain network.
+//! Networks that hold many members, made of the constructor of a plain network or of layers of members.
 //!
 //! The members of such a network share most of their weights, so that many of them need little more memory than one. Each
 //! method is a struct with its parameters; `convert` calls the constructor of a plain network built with
@@ -31,6 +31,61 @@
 //! that it was trained with. [`Mimo`] has no such variables, because its hidden layers are those of all members at once; its
 //! number of members is fixed.
 //!
+//! # Layers
+//! A model that is not built with [`seq`](crate::nn::seq()), such as a struct with skip connections, is made of the layers
+//! themselves. Each is a candle module with the names of variables of the methods, takes the rows of one member after those of
+//! the other, `(M·B, …)`, and gives such rows. With `shared_inputs` it takes rows that all members share, `(B, …)`.
+//! [`EnsembleNetwork::new`] makes the network of the model, which the trainer, pools, pruning and files treat as any other. A
+//! model of several inputs implements [`members`](crate::Network::members) and [`run_members`](crate::Network::run_members)
+//! itself.
+//!
+//! | Layer | What it does | Methods that are made of it |
+//! |---|---|---|
+//! | [`EnsembleView`] | The rows of a batch, once for each member | |
+//! | [`BatchEnsembleLayer`] | A shared linear layer or convolution with scales of each member | BatchEnsemble, TabM |
+//! | [`ScaleEnsemble`] | The inputs, scaled by each member | TabM-mini |
+//! | [`SeparateLayer`] | A linear layer or convolution for each member | Heads, Independent, the last layer of TabM |
+//! | [`SeparateNorm`] | A normalization layer for each member | Independent, Packed |
+//! | [`PackedLayer`] | A narrow linear layer or convolution for each member, in groups | Packed |
+//! | [`MasksemblesLayer`] | The features of each member, times a fixed mask | Masksembles |
+//! | [`McDropoutLayer`] | Dropout that stays on in evaluation, with a mask for each member | McDropout |
+//! | [`MimoInputs`], [`MimoOutputs`] | The inputs and the outputs of all members side by side | Mimo |
+//!
+//! ```
+//! use candle_core::{ModuleT, Result, Tensor};
+//! use candle_ensemble::{
+//!     nn::many::{BatchEnsembleLayer, EnsembleNetwork, ScaleInit, SeparateLayer},
+//!     train::Trainer,
+//! };
+//! use candle_nn::VarBuilder;
+//!
+//! /// TabM with a skip connection.
+//! struct Model {
+//!     first: BatchEnsembleLayer,
+//!     second: BatchEnsembleLayer,
+//!     head: SeparateLayer,
+//! }
+//!
+//! impl ModuleT for Model {
+//!     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+//!         let h = self.first.forward_t(x, train)?.relu()?;
+//!         let h = (&h + self.second.forward_t(&h, train)?.relu()?)?;
+//!         self.head.forward_t(&h, train)
+//!     }
+//! }
+//!
+//! let (ones, signs) = (ScaleInit::Ones, ScaleInit::default());
+//! let trainer = Trainer::new(move |vb: VarBuilder| {
+//!     let model = Model {
+//!         first: BatchEnsembleLayer::linear(8, 64, 32, [signs, ones], vb.pp("first"))?.shared_inputs(),
+//!         second: BatchEnsembleLayer::linear(64, 64, 32, [ones, ones], vb.pp("second"))?,
+//!         head: SeparateLayer::linear(64, 3, 32, vb.pp("head"))?,
+//!     };
+//!     let members = model.head.members();
+//!     EnsembleNetwork::new(model, members)
+//! });
+//! ```
+//!
 //! # Methods
 //! [`EfficientEnsemble`] is any of them, and its [`registry`](EfficientEnsemble::registry) makes them from text.
 //!
@@ -45,9 +100,13 @@
 //! | `mimo` | [`Mimo`] | One network with an input and an output for each member | `members=4`, `batch-repetition=1`, `input-repetition=0` |
 //! | `masksembles` | [`Masksembles`] | One network in which fixed masks choose the features of each member | `members=4`, `scale=2` |
 //! | `mc-dropout` | [`McDropout`] | One network whose dropout stays on, with a mask for each member | `passes=32`, `[p=…]` |
+//! | `epinet` | [`Epinet`] | One network with a small one that takes a random index | `members=16`, `index=8`, `hidden=50`, `layers=2`, `prior-scale=1`, `inputs=true` |
 mod convert;
 mod dense;
 mod embedding;
+mod ensemble_view;
+mod epistemic;
+mod grouped;
 mod masks;
 mod member_masks;
 mod network;
@@ -57,13 +116,22 @@ mod recorded;
 mod rows;
 mod scale;
 mod separate;
+mod single;
 #[cfg(test)]
 mod tests;
 mod variables;
 
-pub(in crate::nn) use batch_ensemble::BatchEnsembleLayer;
+pub use batch_ensemble::BatchEnsembleLayer;
+pub use dense::Along;
+pub use ensemble_view::EnsembleView;
+pub use masksembles::MasksemblesLayer;
+pub use mc_dropout::McDropoutLayer;
+pub use mimo::{MimoInputs, MimoOutputs};
 pub use network::EnsembleNetwork;
-pub(in crate::nn) use separate::SeparateLayer;
+pub use norm::SeparateNorm;
+pub use packed::{PackedLayer, PackedPlace};
+pub use separate::SeparateLayer;
+pub use tab_m_mini::ScaleEnsemble;
 pub use variables::ScaleInit;
 
 use crate::{
@@ -161,6 +229,8 @@ methods! {
     masksembles::Masksembles,
     /// One network whose dropout stays on, with a mask for each member. See [`McDropout`].
     mc_dropout::McDropout,
+    /// One network with a small one that takes a random index. See [`Epinet`].
+    epinet::Epinet,
 }
 
 impl EfficientEnsemble {

@@ -2,37 +2,22 @@
 use crate::{
     data::Inputs,
     network::{MemberBatches, Members, Network},
-    nn::{stack, Sequential},
+    nn::stack,
     Error,
 };
 use candle_core::{ModuleT, Result, Tensor};
 use std::fmt;
 
-/// What computes the outputs of all members.
-pub(super) trait Body: Send + Sync {
-    /// The outputs in training, of the shape that [`MemberBatches`] says.
-    fn train(&self, x: &Tensor) -> Result<Tensor>;
-
-    /// The outputs of all members in evaluation, `(B, …)` to `(M·B, …)`: the rows of one member after those of the other.
-    fn members(&self, x: &Tensor) -> Result<Tensor>;
-}
-
-impl Body for Sequential {
-    fn train(&self, x: &Tensor) -> Result<Tensor> {
-        self.forward_t(x, true)
-    }
-
-    fn members(&self, x: &Tensor) -> Result<Tensor> {
-        self.forward_t(x, false)
-    }
-}
+/// What computes the outputs: in training of the shape that [`MemberBatches`] says, and in evaluation those of all members,
+/// `(B, …)` to `(M·B, …)`: the rows of one member after those of the other.
+pub(super) type Body = dyn ModuleT + Send + Sync;
 
 /// A network that holds `M` members which share most of their weights, or none.
 ///
 /// In evaluation [`run`](Network::run) gives the mean of the members' outputs, `(B, …)`, and
 /// [`run_members`](Network::run_members) the outputs of all members, `(M·B, …)`: the rows of one member after those of the
 /// other. In training it gives what its [`Members`] say. Each method of [`nn::many`](crate::nn::many) makes one of a plain
-/// network; [`new`](Self::new) makes one of layers of your own.
+/// network; [`new`](Self::new) makes one of a model of your own.
 ///
 /// It is `Send` and `Sync`, is what a constructor for [`Trainer::new`](crate::train::Trainer::new) may return, and goes
 /// into an [`AnyNetwork`](crate::AnyNetwork).
@@ -58,13 +43,18 @@ impl Body for Sequential {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub struct EnsembleNetwork {
-    body: Box<dyn Body>,
+    body: Box<Body>,
     members: Members,
 }
 
 impl EnsembleNetwork {
-    /// A network of layers that make of the rows of a batch, `(B, …)`, those of `members` members, `(M·B, …)`. All members
-    /// train on the same rows ([`MemberBatches::Shared`]).
+    /// A network of a model that makes of the rows of a batch, `(B, …)`, those of `members` members, `(M·B, …)`: layers in
+    /// [`seq`](crate::nn::seq()), or a struct of your own with the [layers](crate::nn::many#layers) of this module. All
+    /// members train on the same rows ([`MemberBatches::Shared`]), unless [`batches`](Self::batches) says otherwise.
+    ///
+    /// The number of members is that of the layers, such as
+    /// [`SeparateLayer::members`](crate::nn::many::SeparateLayer::members): there are fewer than declared in a network that
+    /// was pruned.
     ///
     /// # Errors
     /// When there are no members.
@@ -80,12 +70,38 @@ impl EnsembleNetwork {
     /// assert_eq!(network.run(&x, false)?.to_vec2::<f32>()?, [[6.]]);
     /// # Ok::<(), candle_core::Error>(())
     /// ```
-    pub fn new(layers: Sequential, members: usize) -> Result<Self> {
+    pub fn new(model: impl ModuleT + Send + Sync + 'static, members: usize) -> Result<Self> {
         super::check_members("EnsembleNetwork", members)?;
-        Ok(Self::of(Box::new(layers), Members { count: members, batches: MemberBatches::Shared }))
+        Ok(Self::of(Box::new(model), Members { count: members, batches: MemberBatches::Shared }))
     }
 
-    pub(super) fn of(body: Box<dyn Body>, members: Members) -> Self {
+    /// Sets what the members train on: [`MemberBatches::Single`] for a model with
+    /// [`McDropoutLayer`](crate::nn::many::McDropoutLayer), and [`MemberBatches::Own`] for one with
+    /// [`MimoInputs`](crate::nn::many::MimoInputs). It says which rows the model gets and gives in training.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device::Cpu, Tensor};
+    /// use candle_ensemble::{nn::{many::EnsembleNetwork, seq}, network::MemberBatches, Network};
+    ///
+    /// // A member of its own rows in training, and two in evaluation.
+    /// struct Twice;
+    /// impl candle_core::ModuleT for Twice {
+    ///     fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+    ///         if train { Ok(x.clone()) } else { Tensor::cat(&[x, x], 0) }
+    ///     }
+    /// }
+    /// let network = EnsembleNetwork::new(Twice, 2)?.batches(MemberBatches::Single);
+    /// let x = Tensor::ones((3, 1), DType::F32, &Cpu)?.into();
+    /// assert_eq!((network.run(&x, true)?.dims(), network.run_members(&x)?.dims()), (&[3, 1][..], &[6, 1][..]));
+    /// # Ok::<(), candle_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn batches(mut self, batches: MemberBatches) -> Self {
+        self.members.batches = batches;
+        self
+    }
+
+    pub(super) fn of(body: Box<Body>, members: Members) -> Self {
         Self { body, members }
     }
 
@@ -109,7 +125,7 @@ impl Network for EnsembleNetwork {
                 MemberBatches::Shared => self.members.count,
                 MemberBatches::Single | MemberBatches::Own { .. } => 1,
             };
-            return Self::checked(self.body.train(x)?, x, times);
+            return Self::checked(self.body.forward_t(x, true)?, x, times);
         }
         let y = self.run_members(inputs)?;
         // In a pass for several networks, each has the rows of its own members.
@@ -125,7 +141,7 @@ impl Network for EnsembleNetwork {
 
     fn run_members(&self, inputs: &Inputs) -> Result<Tensor> {
         let x = inputs.only()?;
-        Self::checked(self.body.members(x)?, x, self.members.count)
+        Self::checked(self.body.forward_t(x, false)?, x, self.members.count)
     }
 }
 

@@ -1,13 +1,20 @@
 //! Normalization layers with weights and statistics of their own for each member.
 use crate::nn::{
-    many::{convert::At, dense::Along, rows::Rows, scale::scale, variables::Start},
+    many::{
+        convert::At,
+        dense::Along,
+        rows::{members_of_layer, Rows},
+        scale::scale,
+        single::{of_any, refused},
+        variables::Start,
+    },
     norm::RowNorm,
-    seq, stack,
+    stack,
     then::Then,
-    BatchNorm, BatchNormConfig, Sequential,
+    BatchNorm, BatchNormConfig,
 };
 use candle_core::{DType, ModuleT, Result, Tensor};
-use candle_nn::Init;
+use candle_nn::{Init, VarBuilder};
 use std::any::Any;
 
 /// What stands for a normalization layer of ours or of candle's, with weights and statistics of their own for each member and as
@@ -16,10 +23,10 @@ pub(super) fn separate_norm(
     layer: &dyn Any,
     at: &At<'_>,
     own: impl Fn(usize) -> Result<usize>,
-) -> Result<Option<Sequential>> {
+) -> Result<Option<SeparateNorm>> {
     let batch = |config: BatchNormConfig, mean: &Tensor| {
         let size = own(mean.elem_count())?;
-        Ok(Some(seq().add(SeparateNorm::by_batches(config, size, mean.dtype(), at)?)))
+        SeparateNorm::by_batches(config, size, mean.dtype(), at).map(Some)
     };
     if let Some(norm) = layer.downcast_ref::<BatchNorm>() {
         return batch(norm.config(), norm.running_mean());
@@ -29,15 +36,51 @@ pub(super) fn separate_norm(
         return batch(torch.affine(norm.weight_and_bias().is_some()), norm.running_mean());
     }
     let Some(norm) = RowNorm::of(layer) else { return Ok(None) };
-    Ok(Some(seq().add(SeparateNorm::by_rows(norm.with_size(own(norm.size)?)?, at)?)))
+    SeparateNorm::by_rows(norm.with_size(own(norm.size)?)?, at).map(Some)
 }
 
-/// A normalization layer of each member: weights, biases and running statistics `(M, features)`.
+/// A normalization layer with weights and running statistics of its own for each member.
+///
+/// ```text
+/// y_m = norm_m(x_m)
+/// ```
+///
+/// The variables are those of the plain layer as `members.weight`, `members.bias`, `members.running_mean` and so on, each `(M,
+/// features)`. Inputs are the rows of one member after those of the other, `(M·B, …)`, and so are outputs. After
+/// [`shared_inputs`](Self::shared_inputs) the inputs are rows that all members share, `(B, …)`.
+///
+/// Use it in a model of your own behind layers with weights of each member, such as
+/// [`SeparateLayer`](crate::nn::many::SeparateLayer) and [`PackedLayer`](crate::nn::many::PackedLayer), with the features of one
+/// member. Behind layers that members share, a plain normalization layer is usual.
+///
+/// # Errors
+/// [`of`](Self::of) fails when there are no members, the plain layer is of another kind, or the `VarBuilder` has other variables
+/// of these names. The forward pass fails for inputs of another shape.
+///
+/// # Source
+/// Laurent et al. 2023, arXiv:2210.09184: `PackedBatchNorm2d`, `PackedLayerNorm` and `PackedGroupNorm` of torch-uncertainty.
+///
+/// ```
+/// use candle_core::{DType, Device, ModuleT, Tensor};
+/// use candle_ensemble::{nn::{batch_norm, many::SeparateNorm}, weights::fresh};
+///
+/// let (vars, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+/// let norm = SeparateNorm::of(4, vb.pp("norm"), |vb| batch_norm(8, 1e-5, vb))?;
+/// let x = Tensor::ones((4 * 5, 8), DType::F32, &Device::Cpu)?;
+/// assert_eq!(norm.forward_t(&x, true)?.dims(), [4 * 5, 8]);
+/// assert_eq!(vars.snapshot()?["norm.members.running_mean"].dims(), [4, 8]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Debug)]
-pub(super) struct SeparateNorm {
+#[doc(alias = "PackedBatchNorm2d")]
+#[doc(alias = "PackedLayerNorm")]
+#[doc(alias = "PackedGroupNorm")]
+pub struct SeparateNorm {
     rows: Rows,
     kind: Kind,
 }
+
+members_of_layer!(SeparateNorm);
 
 #[derive(Debug)]
 enum Kind {
@@ -46,6 +89,23 @@ enum Kind {
 }
 
 impl SeparateNorm {
+    /// `members` normalization layers of ours or of candle's: [`batch_norm`](crate::nn::batch_norm()),
+    /// [`layer_norm`](crate::nn::layer_norm()), [`group_norm`](crate::nn::group_norm()) or
+    /// [`rms_norm`](crate::nn::rms_norm()).
+    ///
+    /// # Errors
+    /// See the type.
+    pub fn of<'v, L: Any>(
+        members: usize,
+        vb: VarBuilder<'v>,
+        plain: impl FnOnce(VarBuilder<'v>) -> Result<L>,
+    ) -> Result<Self> {
+        of_any("SeparateNorm", members, &vb, plain, |layer, at| {
+            let made = separate_norm(layer, at, Ok)?;
+            made.ok_or_else(|| refused::<L>("SeparateNorm", "a normalization layer of nn or of candle"))
+        })
+    }
+
     fn by_rows(norm: RowNorm, at: &At<'_>) -> Result<Self> {
         let weight = constant(at, "weight", 1., norm.size, norm.dtype)?;
         let bias = match norm.has_bias {

@@ -118,7 +118,7 @@ fn parent(name: &str) -> &str {
 }
 
 /// What the variables of a layer have in common, from the name of one of them.
-fn prefix(name: &str) -> &str {
+pub(super) fn prefix(name: &str) -> &str {
     match name.rsplit_once('.') {
         Some((parent, "weight" | "running_mean" | "gamma" | "seed")) => parent,
         None if name == "weight" => "",

@@ -3,22 +3,27 @@ use crate::{
     check::positive,
     network::{MemberBatches, Members},
     nn::{
+        self,
         many::{
             check_members,
             convert::{At, DenseLayer, Method},
             dense::Dense,
+            grouped::GroupedLinear,
             norm::separate_norm,
-            separate::SeparateLayer,
+            rows::activated_layer,
+            single::of_plain,
             variables::Start,
-            EfficientEnsemble, MEMBERS,
+            EfficientEnsemble, SeparateLayer, MEMBERS,
         },
-        seq, stack, Sequential,
+        seq,
+        then::{Then, WithThen},
+        Activation, Sequential,
     },
     registry::{Argument, Entry},
     Error,
 };
-use candle_core::{bail, ModuleT, Result, Tensor};
-use candle_nn::Init;
+use candle_core::{ModuleT, Result, Tensor};
+use candle_nn::{Conv1dConfig, Conv2dConfig, Init, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::{any::Any, fmt};
 
@@ -99,6 +104,13 @@ impl Packed {
         Self { gamma, ..self }
     }
 
+    /// The features of a member in place of these of the plain network, in so many groups.
+    fn of_member(&self, features: usize, groups: usize) -> usize {
+        let together = (features as f64 * self.alpha) as usize;
+        let unit = self.gamma * groups;
+        together.div_ceil(self.members * unit).max(1) * unit
+    }
+
     /// The features of a member behind the last of these layers, which are the first ones of a network of `count`.
     fn width(&self, layers: &[Dense], count: usize) -> Result<usize> {
         let Some((layer, before)) = layers.split_last() else { return Ok(0) };
@@ -109,9 +121,7 @@ impl Packed {
         if is_depthwise(layer)? {
             return Ok(self.inputs(layer, before, count)? * (outputs / layer.groups()));
         }
-        let together = (outputs as f64 * self.alpha) as usize;
-        let unit = self.gamma * layer.groups();
-        Ok(together.div_ceil(self.members * unit).max(1) * unit)
+        Ok(self.of_member(outputs, layer.groups()))
     }
 
     /// The features that enter a layer of a member, behind the layers before it.
@@ -185,35 +195,16 @@ impl Method for Packed {
         let inputs = self.inputs(plain, &before, layer.count)?;
         let outputs = self.width(&[&before[..], std::slice::from_ref(plain)].concat(), layer.count)?;
         let groups = self.groups(layer, inputs)?;
-        for (what, features) in [("inputs", inputs), ("outputs", outputs)] {
-            if !features.is_multiple_of(groups) {
-                let what = format!("the {what} of layer {} for a member of Packed", layer.at.position);
-                return Err(
-                    Error::invalid(what, format!("a multiple of its {groups} groups"), features).into()
-                );
-            }
-        }
-        let kernel = plain.weight().dims().get(2..).unwrap_or_default();
-        let entry = [&[outputs, inputs / groups], kernel].concat();
-        let weight = layer.variable("weight", &entry, Start::Each(layer.weight_init()))?;
-        let bias = match plain.bias() {
-            Some(_) => {
-                let init = for_inputs(layer.bias_init(), plain.weight().dim(1)?, inputs / groups);
-                Some(layer.variable("bias", &[outputs], Start::Each(init))?)
-            }
-            None => None,
-        };
-        Ok(Some(match plain {
-            Dense::Linear(_) if groups > 1 => seq().add(GroupedLinear::new(plain, groups, weight, bias)?),
-            _ => seq().add(SeparateLayer::new(&plain.with_groups(groups), layer.is_first(), weight, bias)?),
-        }))
+        let made = PackedLayer::stands_for(layer, Sizes { inputs, outputs, groups })?;
+        Ok(Some(seq().add(made.sharing(layer.is_first()))))
     }
 
     fn other(&self, layer: &dyn Any, at: &At<'_>) -> Result<Option<Sequential>> {
         let before = at.dense_before();
         let Some(last) = before.last() else { return Ok(None) };
         let own = self.width(&before, at.count)?;
-        separate_norm(layer, at, |features| scaled(features, last.outputs()?, own))
+        let norm = separate_norm(layer, at, |features| scaled(features, last.outputs()?, own))?;
+        Ok(norm.map(|norm| seq().add(norm)))
     }
 }
 
@@ -235,61 +226,220 @@ pub(super) fn for_inputs(init: Init, declared: usize, inputs: usize) -> Init {
     }
 }
 
-/// A linear layer of each member, in groups: each group of outputs sees the inputs of its group.
-#[derive(Debug)]
-pub(super) struct GroupedLinear {
+/// Where a [`PackedLayer`] is in its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PackedPlace {
+    /// The first layer: each member sees all inputs, which are rows that all members share, `(B, …)`.
+    First,
+    /// Between others, in `γ` groups: the inputs are the rows of one member after those of the other, `(M·B, …)`.
+    Hidden,
+    /// The last layer: each member has all outputs.
+    Last,
+}
+
+/// The features of a layer of a member.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    inputs: usize,
+    outputs: usize,
     groups: usize,
-    weight: Tensor,
-    bias: Option<Tensor>,
-    /// The layer of each group of each member.
-    each: SeparateLayer,
 }
 
-impl GroupedLinear {
-    /// Weights `(M, outputs, inputs / groups)` and biases `(M, outputs)`.
-    pub(super) fn new(dense: &Dense, groups: usize, weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
-        let (of_weight, of_bias) = by_group(&weight, bias.as_ref(), groups)?;
-        let each = SeparateLayer::new(dense, false, of_weight, of_bias)?;
-        Ok(Self { groups, weight, bias, each })
+/// A layer of [`Packed`]: a narrow linear layer or convolution for each member.
+///
+/// ```text
+/// features of a member   w_m = α · w / M, rounded up so that γ divides it
+/// y_m = W_m x_m + b_m
+/// ```
+///
+/// Constructors take the sizes of the plain layer, and [`PackedPlace`] says which of them become those of a member: inputs stay
+/// as they are in the first layer, and outputs in the last. The weights are the variable `members.weight`, `(M, w_m, inputs /
+/// γ, …)`, and the biases `members.bias` `(M, w_m)`, drawn as those of a plain layer of the member's width. Outputs are the rows
+/// of one member after those of the other, `(M·B, …)`.
+///
+/// Use it in a model of your own. Choose widths so that `M · γ` divides `α` times each of them, as torch-uncertainty requires:
+/// behind a flattening, a width that is rounded is not that of the layer before. Normalization layers are
+/// [`SeparateNorm`](crate::nn::many::SeparateNorm), with the features of a member.
+///
+/// # Errors
+/// The constructors fail when a parameter of [`Packed`] is out of range, the plain layer cannot be made, groups do not divide
+/// the features of a member, or the `VarBuilder` has other variables of these names. The forward pass fails for inputs of
+/// another shape.
+///
+/// # Source
+/// Laurent et al. 2023, arXiv:2210.09184: `PackedLinear` and `PackedConv2d` of torch-uncertainty.
+///
+/// ```
+/// use candle_core::{DType, Device, ModuleT, Tensor};
+/// use candle_ensemble::{nn::many::{Packed, PackedLayer, PackedPlace}, weights::fresh};
+///
+/// let (vars, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+/// let packed = Packed::new(4).alpha(2.);
+/// let first = PackedLayer::linear(5, 16, packed, PackedPlace::First, vb.pp(0))?;
+/// let last = PackedLayer::linear(16, 3, packed, PackedPlace::Last, vb.pp(1))?;
+/// let x = Tensor::ones((7, 5), DType::F32, &Device::Cpu)?;
+/// assert_eq!(last.forward_t(&first.forward_t(&x, true)?.relu()?, true)?.dims(), [4 * 7, 3]);
+/// assert_eq!(vars.snapshot()?["0.members.weight"].dims(), [4, 8, 5]); // 2 · 16 / 4 features of each member
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[doc(alias = "PackedLinear")]
+#[doc(alias = "PackedConv1d")]
+#[doc(alias = "PackedConv2d")]
+pub struct PackedLayer(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Separate(SeparateLayer),
+    Grouped(GroupedLinear),
+}
+
+impl PackedLayer {
+    /// A [`linear`](crate::nn::linear()) layer, with the sizes of the plain one.
+    ///
+    /// # Errors
+    /// See the type.
+    pub fn linear(
+        inputs: usize,
+        outputs: usize,
+        packed: Packed,
+        place: PackedPlace,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        Self::of(packed, place, vb, |vb| nn::linear(inputs, outputs, vb))
     }
 
-    /// What `layer` makes of the rows of each group of each member, one after the other.
-    fn grouped(&self, x: &Tensor, layer: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-        let Some((features, others)) = x.dims().split_last() else { bail!("expected rows") };
-        let (members, groups) = (self.weight.dim(0)?, self.groups);
-        let rows = others.iter().product::<usize>() / members.max(1);
-        let by_group = x.reshape((members, rows, groups, features / groups))?.transpose(1, 2)?;
-        let by_group = by_group.contiguous()?.reshape((members * groups * rows, features / groups))?;
-        let y = layer(&by_group)?.reshape((members, groups, rows, ()))?;
-        let outputs = groups * y.dim(3)?;
-        y.transpose(1, 2)?.contiguous()?.reshape([others, &[outputs]].concat())
+    /// A [`conv1d`](crate::nn::conv1d()), with the sizes of the plain one.
+    ///
+    /// # Errors
+    /// See the type.
+    pub fn conv1d(
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        config: Conv1dConfig,
+        packed: Packed,
+        place: PackedPlace,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        Self::of(packed, place, vb, |vb| nn::conv1d(inputs, outputs, kernel, config, vb))
     }
-}
 
-/// Weights `(M · groups, outputs / groups, inputs / groups)` and biases of the groups of all members.
-fn by_group(weight: &Tensor, bias: Option<&Tensor>, groups: usize) -> Result<(Tensor, Option<Tensor>)> {
-    let (members, outputs, inputs) = weight.dims3()?;
-    let bias = bias.map(|bias| bias.reshape((members * groups, outputs / groups))).transpose()?;
-    Ok((weight.reshape((members * groups, outputs / groups, inputs))?, bias))
-}
+    /// A [`conv2d`](crate::nn::conv2d()), with the sizes of the plain one.
+    ///
+    /// # Errors
+    /// See the type.
+    pub fn conv2d(
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        config: Conv2dConfig,
+        packed: Packed,
+        place: PackedPlace,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        Self::of(packed, place, vb, |vb| nn::conv2d(inputs, outputs, kernel, config, vb))
+    }
 
-impl ModuleT for GroupedLinear {
-    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        if !stack::is_passing() {
-            return self.grouped(x, |x| self.each.forward_t(x, train));
-        }
-        let weights = stack::operands(&self.weight)?;
-        let biases = self.bias.as_ref().map(stack::operands).transpose()?;
-        stack::each(x, |network, x| {
-            let bias = biases.as_ref().map(|biases| &biases[network]);
-            let (weight, bias) = by_group(&weights[network], bias, self.groups)?;
-            self.grouped(x, |x| {
-                let y = x.reshape((weight.dim(0)?, (), weight.dim(2)?))?.matmul(&weight.transpose(1, 2)?)?;
-                match &bias {
-                    Some(bias) => y.broadcast_add(&bias.unsqueeze(1)?),
-                    None => Ok(y),
+    /// The layer for any linear layer or convolution of ours or of candle's, such as one without a bias.
+    ///
+    /// # Errors
+    /// See the type.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device};
+    /// use candle_ensemble::{nn::{linear_no_bias, many::{Packed, PackedLayer, PackedPlace}}, weights::fresh};
+    ///
+    /// let (vars, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+    /// PackedLayer::of(Packed::new(4), PackedPlace::Hidden, vb, |vb| linear_no_bias(16, 32, vb))?;
+    /// assert_eq!(vars.snapshot()?["members.weight"].dims(), [4, 16, 8]);
+    /// # Ok::<(), candle_core::Error>(())
+    /// ```
+    pub fn of<'v, L: Any>(
+        packed: Packed,
+        place: PackedPlace,
+        vb: VarBuilder<'v>,
+        plain: impl FnOnce(VarBuilder<'v>) -> Result<L>,
+    ) -> Result<Self> {
+        packed.check()?;
+        let made = of_plain("PackedLayer", packed.members, &vb, plain, |layer| {
+            let (dense, groups) = (layer.dense, layer.dense.groups());
+            let (inputs, outputs) = (dense.inputs()?, dense.outputs()?);
+            let own = |features| packed.of_member(features, groups);
+            let sizes = match place {
+                PackedPlace::First => Sizes { inputs, outputs: own(outputs), groups },
+                PackedPlace::Last => Sizes { inputs: own(inputs), outputs, groups },
+                PackedPlace::Hidden if is_depthwise(dense)? => {
+                    let inputs = packed.of_member(inputs, 1);
+                    Sizes { inputs, outputs: inputs * (outputs / groups), groups: inputs }
                 }
-            })
-        })
+                PackedPlace::Hidden => {
+                    Sizes { inputs: own(inputs), outputs: own(outputs), groups: groups * packed.gamma }
+                }
+            };
+            Self::stands_for(layer, sizes)
+        });
+        Ok(made?.sharing(place == PackedPlace::First))
+    }
+
+    /// What stands for a layer of a plain network.
+    fn stands_for(layer: &DenseLayer<'_>, Sizes { inputs, outputs, groups }: Sizes) -> Result<Self> {
+        let plain = layer.dense;
+        for (what, features) in [("inputs", inputs), ("outputs", outputs)] {
+            if !features.is_multiple_of(groups) {
+                let what = format!("the {what} of layer {} for a member of Packed", layer.at.position);
+                return Err(
+                    Error::invalid(what, format!("a multiple of its {groups} groups"), features).into()
+                );
+            }
+        }
+        let kernel = plain.weight().dims().get(2..).unwrap_or_default();
+        let entry = [&[outputs, inputs / groups], kernel].concat();
+        let weight = layer.variable("weight", &entry, Start::Each(layer.weight_init()))?;
+        let bias = match plain.bias() {
+            Some(_) => {
+                let init = for_inputs(layer.bias_init(), plain.weight().dim(1)?, inputs / groups);
+                Some(layer.variable("bias", &[outputs], Start::Each(init))?)
+            }
+            None => None,
+        };
+        Ok(Self(match plain {
+            Dense::Linear(_) if groups > 1 => Kind::Grouped(GroupedLinear::new(plain, groups, weight, bias)?),
+            _ => Kind::Separate(SeparateLayer::new(&plain.with_groups(groups), weight, bias)?),
+        }))
+    }
+
+    /// Whether the inputs are rows that all members share.
+    fn sharing(self, shared: bool) -> Self {
+        match self.0 {
+            Kind::Separate(layer) => Self(Kind::Separate(layer.sharing(shared))),
+            grouped @ Kind::Grouped(_) => Self(grouped),
+        }
+    }
+
+    /// The number of members: that of the variables, which is below the declared one in a network that was pruned.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        match &self.0 {
+            Kind::Separate(layer) => layer.members(),
+            Kind::Grouped(layer) => layer.members,
+        }
+    }
+}
+
+activated_layer!(PackedLayer);
+
+impl WithThen for PackedLayer {
+    fn forward_with(&self, then: Then, x: &Tensor, train: bool) -> Result<Tensor> {
+        match &self.0 {
+            Kind::Separate(layer) => layer.forward_with(then, x, train),
+            Kind::Grouped(layer) => then.forward(layer.forward(x, train)?),
+        }
+    }
+}
+
+impl ModuleT for PackedLayer {
+    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.forward_with(Then::Nothing, x, train)
     }
 }

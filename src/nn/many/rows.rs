@@ -48,3 +48,45 @@ pub(super) fn entry<T>(all: &[T], member: usize, size: usize) -> Result<&[T]> {
         None => bail!("no elements of member {member}"),
     }
 }
+
+/// What each layer with a field `rows` has: the number of members, and inputs that they share.
+macro_rules! members_of_layer {
+    ($layer:ident) => {
+        impl $layer {
+            /// The number of members: that of the variables, which is below the declared one in a network that was pruned.
+            #[must_use]
+            pub fn members(&self) -> usize {
+                self.rows.members
+            }
+
+            /// The same layer for inputs that are rows of a batch, `(B, …)`, the same for all members, in place of `(M·B, …)`:
+            /// for the first layer, and behind layers that all members share.
+            #[must_use]
+            pub fn shared_inputs(self) -> Self {
+                self.sharing(true)
+            }
+
+            /// Whether the inputs are rows that all members share.
+            pub(super) fn sharing(self, shared: bool) -> Self {
+                Self { rows: crate::nn::many::rows::Rows { shared, ..self.rows }, ..self }
+            }
+        }
+    };
+}
+
+/// What each layer has that can do the work of an activation behind it.
+macro_rules! activated_layer {
+    ($layer:ident) => {
+        impl $layer {
+            /// The activation of the outputs, as one operation where that is possible. The result is that of the two layers
+            /// one after the other, to the bit.
+            ///
+            /// # Errors
+            /// As for the forward passes of the two layers.
+            pub fn forward_then(&self, activation: Activation, x: &Tensor) -> Result<Tensor> {
+                self.activated(activation, x, false)
+            }
+        }
+    };
+}
+pub(super) use {activated_layer, members_of_layer};

@@ -5,19 +5,59 @@ use crate::{
         gradients::{Gradients, Wanted},
     },
     nn::{
+        self,
         fused::{self, Fused, Operands},
         many::{
+            convert::DenseLayer,
             dense::Dense,
-            rows::{entry, Rows},
+            rows::{activated_layer, entry, members_of_layer, Rows},
+            single::of_plain,
+            variables::Start,
         },
         then::{Then, WithThen},
+        Activation,
     },
 };
 use candle_core::{bail, ModuleT, Result, Shape, Tensor};
+use candle_nn::{Conv1dConfig, Conv2dConfig, VarBuilder};
+use std::any::Any;
 
-/// A linear layer or a convolution of each member: weights `(M, outputs, …)` and biases `(M, outputs)`.
+/// A layer with weights of its own for each member: `M` linear layers or convolutions side by side.
+///
+/// ```text
+/// y_m = x_m W_m + b_m
+/// ```
+///
+/// The weights are the variable `members.weight`, `(M, outputs, inputs)` or `(M, outputs, inputs / groups, kernel, …)`, and the
+/// biases `members.bias`, `(M, outputs)`, drawn as those of `M` plain layers. Inputs are the rows of one member after those of
+/// the other, `(M·B, …)`, and so are outputs. After [`shared_inputs`](Self::shared_inputs) the inputs are rows that all members
+/// share, `(B, …)`.
+///
+/// Use it in a model of your own as the last layer of [`TabM`](crate::nn::many::TabM),
+/// [`TabMMini`](crate::nn::many::TabMMini) or [`Heads`](crate::nn::many::Heads), and in all layers for complete networks in one
+/// ([`Independent`](crate::nn::many::Independent)). Each layer costs as much as `M` plain ones.
+///
+/// # Errors
+/// The constructors fail when there are no members, the plain layer cannot be made, or the `VarBuilder` has other variables
+/// of these names. The forward pass fails for inputs of another shape.
+///
+/// # Source
+/// Lee et al. 2015, arXiv:1511.06314, for heads. In tabm it is `LinearEnsemble`.
+///
+/// ```
+/// use candle_core::{DType, Device, ModuleT, Tensor};
+/// use candle_ensemble::{nn::many::SeparateLayer, weights::fresh};
+///
+/// let (vars, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+/// let heads = SeparateLayer::linear(16, 3, 8, vb.pp("head"))?.shared_inputs();
+/// assert_eq!(heads.forward_t(&Tensor::ones((5, 16), DType::F32, &Device::Cpu)?, true)?.dims(), [8 * 5, 3]);
+/// assert_eq!(vars.snapshot()?["head.members.weight"].dims(), [8, 3, 16]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
-pub(in crate::nn) struct SeparateLayer {
+#[doc(alias = "LinearEnsemble")]
+#[doc(alias = "NLinear")]
+pub struct SeparateLayer {
     /// The kind of layer and its parameters. Its tensors are not used.
     dense: Dense,
     rows: Rows,
@@ -25,9 +65,84 @@ pub(in crate::nn) struct SeparateLayer {
     bias: Option<Tensor>,
 }
 
+members_of_layer!(SeparateLayer);
+activated_layer!(SeparateLayer);
+
 impl SeparateLayer {
-    pub(super) fn new(dense: &Dense, shared: bool, weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
-        let rows = Rows { members: weight.dim(0)?, shared };
+    /// `members` [`linear`](crate::nn::linear()) layers.
+    ///
+    /// # Errors
+    /// See the type.
+    pub fn linear(inputs: usize, outputs: usize, members: usize, vb: VarBuilder<'_>) -> Result<Self> {
+        Self::of(members, vb, |vb| nn::linear(inputs, outputs, vb))
+    }
+
+    /// `members` [`conv1d`](crate::nn::conv1d()) layers.
+    ///
+    /// # Errors
+    /// See the type.
+    pub fn conv1d(
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        config: Conv1dConfig,
+        members: usize,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        Self::of(members, vb, |vb| nn::conv1d(inputs, outputs, kernel, config, vb))
+    }
+
+    /// `members` [`conv2d`](crate::nn::conv2d()) layers.
+    ///
+    /// # Errors
+    /// See the type.
+    pub fn conv2d(
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        config: Conv2dConfig,
+        members: usize,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        Self::of(members, vb, |vb| nn::conv2d(inputs, outputs, kernel, config, vb))
+    }
+
+    /// `members` linear layers or convolutions of ours or of candle's, such as ones without a bias.
+    ///
+    /// # Errors
+    /// See the type.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device};
+    /// use candle_ensemble::{nn::{linear_no_bias, many::SeparateLayer}, weights::fresh};
+    ///
+    /// let (vars, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+    /// SeparateLayer::of(4, vb, |vb| linear_no_bias(8, 3, vb))?;
+    /// assert_eq!(vars.snapshot()?.keys().collect::<Vec<_>>(), ["members.weight"]);
+    /// # Ok::<(), candle_core::Error>(())
+    /// ```
+    pub fn of<'v, L: Any>(
+        members: usize,
+        vb: VarBuilder<'v>,
+        plain: impl FnOnce(VarBuilder<'v>) -> Result<L>,
+    ) -> Result<Self> {
+        of_plain("SeparateLayer", members, &vb, plain, Self::stands_for)
+    }
+
+    /// What stands for a layer of a plain network.
+    pub(super) fn stands_for(layer: &DenseLayer<'_>) -> Result<Self> {
+        let start = Start::Each(layer.weight_init());
+        let weight = layer.variable("weight", layer.dense.weight().dims(), start)?;
+        let bias = match layer.dense.bias() {
+            Some(bias) => Some(layer.variable("bias", bias.dims(), Start::Each(layer.bias_init()))?),
+            None => None,
+        };
+        Self::new(layer.dense, weight, bias)
+    }
+
+    /// The layer with these weights `(M, outputs, …)` and biases `(M, outputs)`.
+    pub(super) fn new(dense: &Dense, weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
+        let rows = Rows { members: weight.dim(0)?, shared: false };
         Ok(Self { dense: dense.clone(), rows, weight, bias })
     }
 

@@ -117,8 +117,8 @@ impl Method for TabM {
             return head(layer);
         }
         let first = if layer.is_first() { self.init } else { ScaleInit::Ones };
-        let layer = BatchEnsembleLayer::of(layer, [first.into(), ScaleInit::Ones.into()])?;
-        Ok(Some(seq().add(layer)))
+        let made = BatchEnsembleLayer::stands_for(layer, [first.into(), ScaleInit::Ones.into()])?;
+        Ok(Some(seq().add(made.sharing(layer.is_first()))))
     }
 }
 

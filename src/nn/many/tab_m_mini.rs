@@ -7,10 +7,10 @@ use crate::{
             convert::{DenseLayer, Method},
             dense::Along,
             heads::head,
-            rows::Rows,
+            rows::{members_of_layer, Rows},
             scale::scale,
             tab_m::K,
-            variables::{init_text, ScaleInit, INIT},
+            variables::{init_text, ScaleInit, Variables, INIT},
             EfficientEnsemble,
         },
         seq,
@@ -20,6 +20,7 @@ use crate::{
     registry::Entry,
 };
 use candle_core::{Module, Result, Tensor};
+use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -117,8 +118,8 @@ impl Method for TabMMini {
             (false, false) => Ok(None),
             (true, false) => {
                 let r = layer.variable("r", &[layer.dense.inputs()?], self.init)?;
-                let scales = Scales { along: layer.dense.along(), members: layer.at.members(), r };
-                Ok(Some(layer.plain()?.add_to(seq().add(scales))))
+                let scales = ScaleEnsemble::of(r, layer.at.members()).along(layer.dense.along());
+                Ok(Some(layer.plain()?.add_to(seq().add(scales.shared_inputs()))))
             }
         }
     }
@@ -131,16 +132,71 @@ impl fmt::Display for TabMMini {
     }
 }
 
-/// The inputs, scaled by each member.
-#[derive(Debug)]
-struct Scales {
+/// The inputs, scaled by each member: the first layer of [`TabMMini`].
+///
+/// ```text
+/// y_m = x_m ∘ r_m
+/// ```
+///
+/// `r` is the variable `members.r` `(M, features)`. Inputs are the rows of one member after those of the other, `(M·B, …,
+/// features)`, and so are outputs. After [`shared_inputs`](Self::shared_inputs) the inputs are rows that all members share,
+/// `(B, …, features)`. After [`along`](Self::along) features are the second dimension.
+///
+/// Use it once, where a model of your own begins: the layers behind it may be plain ones, and the last one is a
+/// [`SeparateLayer`](crate::nn::many::SeparateLayer).
+///
+/// # Errors
+/// [`new`](Self::new) fails when there are no members, a parameter of [`ScaleInit`] is out of range, or the `VarBuilder` has
+/// another variable of this name. The forward pass fails for inputs of another shape.
+///
+/// # Source
+/// Gorishniy, Kotelnikov and Babenko 2025, arXiv:2410.24210. In tabm it is `ElementwiseAffine` without a bias.
+///
+/// ```
+/// use candle_core::{DType, Device, Module, Tensor};
+/// use candle_ensemble::{nn::many::{ScaleEnsemble, ScaleInit}, weights::fresh};
+///
+/// let (_, vb) = fresh(1, Default::default(), DType::F32, &Device::Cpu);
+/// let scales = ScaleEnsemble::new(4, 8, ScaleInit::default(), vb)?.shared_inputs();
+/// let y = scales.forward(&Tensor::ones((5, 4), DType::F32, &Device::Cpu)?)?;
+/// assert_eq!(y.dims(), [8 * 5, 4]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[doc(alias = "ElementwiseAffine")]
+pub struct ScaleEnsemble {
+    rows: Rows,
     along: Along,
-    members: usize,
     r: Tensor,
 }
 
-impl Module for Scales {
+impl ScaleEnsemble {
+    /// Scales of `features` features for `members` members, which begin as `init` says.
+    ///
+    /// # Errors
+    /// See the type.
+    pub fn new(features: usize, members: usize, init: ScaleInit, vb: VarBuilder<'_>) -> Result<Self> {
+        check_members("ScaleEnsemble", members)?;
+        init.check()?;
+        let (dtype, variables) = (vb.dtype(), Variables::new(vb, members));
+        Ok(Self::of(variables.get("", "r", &[features], init.into(), dtype)?, variables.count()))
+    }
+
+    fn of(r: Tensor, members: usize) -> Self {
+        Self { rows: Rows { members, shared: false }, along: Along::Last, r }
+    }
+
+    /// Sets where the features are. Default [`Along::Last`].
+    #[must_use]
+    pub fn along(self, along: Along) -> Self {
+        Self { along, ..self }
+    }
+}
+
+members_of_layer!(ScaleEnsemble);
+
+impl Module for ScaleEnsemble {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        scale(x, (Rows { members: self.members, shared: true }, self.along), &self.r, None, Then::Nothing)
+        scale(x, (self.rows, self.along), &self.r, None, Then::Nothing)
     }
 }

@@ -27,14 +27,14 @@ use rand_distr::StandardNormal;
 /// `seed` is drawn with the initial weights and depends on the run's seed and the layer's name. `step` counts
 /// the forward passes in training. Each pass has a generator of its own, which these two determine.
 #[derive(Clone, Debug)]
-struct Draws {
+pub(in crate::nn) struct Draws {
     seed: Tensor,
     step: Var,
 }
 
 impl Draws {
     /// Makes the variables `seed` and `step`.
-    fn new(vb: &VarBuilder<'_>) -> Result<Self> {
+    pub(in crate::nn) fn new(vb: &VarBuilder<'_>) -> Result<Self> {
         let any = Init::Uniform { lo: 0., up: u32::MAX.into() };
         let seed = vb.get_with_hints_dtype(4, "seed", any, DType::U32)?;
         let step = Var::from_tensor(&vb.get_with_hints_dtype((), "step", Init::Const(0.), DType::U32)?)?;
@@ -57,7 +57,7 @@ impl Draws {
     }
 
     /// Numbers from `N(mean, deviation²)`, one for each element of `like`, in its type and on its device.
-    fn normal(&self, like: &Tensor, mean: f64, deviation: f64) -> Result<Tensor> {
+    pub(in crate::nn) fn normal(&self, like: &Tensor, mean: f64, deviation: f64) -> Result<Tensor> {
         let (mut rngs, elements) = (self.next()?, like.elem_count());
         let each = share(elements, rngs.len())?;
         let draws = rngs

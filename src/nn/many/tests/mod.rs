@@ -1,5 +1,7 @@
 //! Tests of networks that hold many members.
 mod converting;
+mod epinet;
+mod layers;
 mod members;
 mod methods;
 mod oracle;

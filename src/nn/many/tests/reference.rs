@@ -4,10 +4,9 @@ use super::*;
 use crate::nn::{
     many::{
         dense::{Along, Dense},
+        grouped::GroupedLinear,
         member_masks::{mask, Unit},
-        packed::GroupedLinear,
-        separate::SeparateLayer,
-        BatchEnsemble, Mimo, Packed, TabM, TabMMini,
+        BatchEnsemble, Mimo, Packed, SeparateLayer, TabM, TabMMini,
     },
     testing::assert_near,
     Conv2d, Linear,
@@ -155,9 +154,12 @@ fn packed_layers(part: &str, weight_name: &str, bias_name: &str, dense: impl Fn(
         let x = var(of_members(&x, first));
         let found = match &dense {
             Dense::Linear(_) if groups > 1 => {
-                GroupedLinear::new(&dense, groups, w, b).unwrap().forward_t(x.as_tensor(), true).unwrap()
+                GroupedLinear::new(&dense, groups, w, b).unwrap().forward(x.as_tensor(), true).unwrap()
             }
-            _ => SeparateLayer::new(&dense, first, w, b).unwrap().forward_t(x.as_tensor(), true).unwrap(),
+            _ => {
+                let layer = SeparateLayer::new(&dense, w, b).unwrap();
+                if first { layer.shared_inputs() } else { layer }.forward_t(x.as_tensor(), true).unwrap()
+            }
         };
         // The last layer's outputs are those of one member after those of the other there, too.
         let theirs = |t: Tensor| of_members(&t, last);
