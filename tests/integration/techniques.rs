@@ -19,12 +19,12 @@ use candle_ensemble::{
         Regularizers, Trainer, WarmStart,
     },
     weights::{InitScheme, WeightFilter},
-    Checkpoints, Member, Result, Session,
+    AnyNetwork, Checkpoints, Member, Result, Session,
 };
 use candle_nn::{linear, Activation, VarBuilder};
 use rand::Rng;
 
-type Make = fn() -> Trainer<Sequential>;
+type Make = fn() -> Trainer<AnyNetwork>;
 
 /// A technique of the trainer.
 struct Technique {
@@ -39,7 +39,7 @@ struct Technique {
 macro_rules! with_layer {
     (|$vb:ident| $layer:expr) => {
         || {
-            configured(Trainer::new(|vb| {
+            configured(Trainer::convertible(&[], |_, vb| {
                 let $vb = vb.pp("layer");
                 let hidden = seq().add(linear(4, 8, vb.pp(0))?).add(Activation::Relu).add($layer);
                 Ok(hidden.add(linear(8, 1, vb.pp(1))?))
@@ -133,7 +133,7 @@ fn techniques() -> Vec<Technique> {
         technique("group normalization", with_layer!(|vb| GroupNorm::new(2, 8, 1e-5, vb)?)),
         technique("activity penalty", with_layer!(|_vb| ActivityRegularizer::l1(0.01))),
         technique("DropConnect", || {
-            configured(Trainer::new(|vb| {
+            configured(Trainer::convertible(&[], |_, vb| {
                 let hidden = DropConnect::of(linear(4, 8, vb.pp(0))?, 0.3, vb.pp("layer"))?;
                 Ok(seq().add(hidden).add(Activation::Relu).add(linear(8, 1, vb.pp(1))?))
             }))
@@ -152,15 +152,15 @@ fn mlp(vb: VarBuilder<'_>) -> candle_core::Result<Sequential> {
     Ok(hidden.add(linear(8, 1, vb.pp(1))?))
 }
 
-fn configured(trainer: Trainer<Sequential>) -> Trainer<Sequential> {
+fn configured(trainer: Trainer<AnyNetwork>) -> Trainer<AnyNetwork> {
     trainer.epochs(4).batch_size(16).optimizer(Optimizer::adam(0.01))
 }
 
-fn trainer() -> Trainer<Sequential> {
-    configured(Trainer::new(mlp))
+fn trainer() -> Trainer<AnyNetwork> {
+    configured(Trainer::convertible(&[], |_, vb| mlp(vb)))
 }
 
-fn one(trainer: &Trainer<Sequential>) -> Result<Member> {
+fn one(trainer: &Trainer<AnyNetwork>) -> Result<Member> {
     let data = data();
     Ok(Session::new(trainer, &data).fit(&MultiRun::new(1), 3)?.members()[0].clone())
 }
@@ -186,10 +186,15 @@ fn a_technique_resumes_to_the_bit() {
     }
 }
 
-/// The parts of errors by which a plan is refused before anything is trained: a schedule where snapshots set the rate, and
-/// an average where members are collected within a run.
-const REFUSALS: [&str; 2] =
-    ["must be left unset with Snapshot", "averaging must be off where members are collected"];
+/// The parts of errors by which a plan is refused before anything is trained: a schedule where snapshots set the rate, an
+/// average where members are collected within a run, weights of a plain network for one of many members, and a layer that
+/// cannot have many.
+const REFUSALS: [&str; 4] = [
+    "must be left unset with Snapshot",
+    "averaging must be off where members are collected",
+    "the weights of the warm start are incompatible",
+    "each layer with variables in a network for tab-m:32 must be",
+];
 
 #[test]
 fn a_technique_works_under_every_strategy_or_is_refused_when_planned() {
@@ -217,9 +222,16 @@ fn a_technique_works_under_every_strategy_or_is_refused_when_planned() {
             }
         }
     }
-    let average =
-        ["fast-geometric", "horizontal", "snapshot"].map(|entry| ("constraint of an average", entry));
-    assert_eq!(refused, average.into_iter().chain([("schedule", "snapshot")]).collect());
+    let expected = [
+        ("constraint of an average", "fast-geometric"),
+        ("constraint of an average", "horizontal"),
+        ("constraint of an average", "snapshot"),
+        ("schedule", "snapshot"),
+        ("warm start", "efficient"),
+        ("warm starts", "efficient"),
+        ("DropConnect", "efficient"),
+    ];
+    assert_eq!(refused, expected.into());
 }
 
 #[test]
@@ -246,12 +258,12 @@ fn settings_turn_techniques_on() -> Result<()> {
         let runs = MultiRun::new(1).settings([Settings::new().with(name, value)]).validation(0.25);
         Ok(Session::new(&trainer(), &data).fit(&runs, 3)?.members()[0].clone())
     };
-    let set = |trainer: Trainer<Sequential>| -> Result<Member> {
+    let set = |trainer: Trainer<AnyNetwork>| -> Result<Member> {
         let runs = MultiRun::new(1).validation(0.25);
         Ok(Session::new(&trainer, &data).fit(&runs, 3)?.members()[0].clone())
     };
     let plain = weights(&set(trainer())?);
-    let pairs: Vec<(&str, &str, Trainer<Sequential>)> = vec![
+    let pairs: Vec<(&str, &str, Trainer<AnyNetwork>)> = vec![
         ("optimizer", "adagrad:0.1", trainer().optimizer(Optimizer::adagrad(0.1))),
         ("schedule", "linear:0.1", trainer().schedule(Schedule::Linear { to: 0.1 })),
         ("batch_size", "full", trainer().batch_size(BatchSize::Full)),
@@ -306,7 +318,7 @@ fn settings_turn_techniques_on() -> Result<()> {
 
 #[test]
 fn bad_values_are_refused_before_anything_is_trained() {
-    let refused: Vec<(Trainer<Sequential>, &str)> = vec![
+    let refused: Vec<(Trainer<AnyNetwork>, &str)> = vec![
         (trainer().regularizer(Regularizer::l2(-1.)), "L2::rate"),
         (trainer().constraint(Constraint::max_norm(0.)), "MaxNorm::max"),
         (trainer().noise(Noises::parse("input:0.1").unwrap()).loss_scale(LossScale::Static(0.)), "LossScale"),
