@@ -5,7 +5,7 @@ use std::fmt::Debug;
 /// How the members of a sequence depend on each other.
 ///
 /// The session calls [`start`](Self::start) once, and then for each round [`round_data`](Self::round_data) before the training and
-/// [`learn`](Self::learn) after it. When a build goes on after an interruption, it calls the same functions with the
+/// [`update`](Self::update) after it. When a build goes on after an interruption, it calls the same functions with the
 /// predictions of the members that are in the store. So all of them must be pure functions of their arguments; random draws
 /// come from [`Round::seed`].
 ///
