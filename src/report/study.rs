@@ -134,7 +134,7 @@ impl StudyReport {
         self.single.metrics.get(&self.metric).map_or(4, |s| digits(s.mean))
     }
 
-    /// Why combinations have no result.
+    /// Why combinations have no result, and what the figures mean.
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![];
         let failed = || self.ensembles.iter().filter_map(|e| e.failed.first().map(|failure| (e, failure)));
@@ -156,6 +156,13 @@ impl StudyReport {
                     .into(),
             );
         }
+        if self.ensembles.iter().any(holds_several) {
+            notes.push(
+                "a network that holds several members counts as one, and may take up to as many times as long as a plain \
+                 one to predict"
+                    .into(),
+            );
+        }
         if let Some(size) = self.enough_members {
             notes.push(format!(
                 "more than {size} members: no combination gains more than the standard error of its {}, by the fitted \
@@ -165,6 +172,13 @@ impl StudyReport {
         }
         notes
     }
+}
+
+/// Whether there are fewer networks than members, although each has a weight.
+fn holds_several(ensemble: &EnsembleReport) -> bool {
+    let all_count = ensemble.weights.iter().flatten().all(|weight| *weight != 0.);
+    let networks = ensemble.cost.prediction_networks;
+    !ensemble.one_network && all_count && networks > 0. && networks < ensemble.members as f64
 }
 
 fn cost_cells(cost: &crate::evaluate::Cost) -> [String; 4] {

@@ -243,6 +243,11 @@ fn a_study_compares_them_with_other_strategies() {
     let report = study.strategies(&texts.join(",")).unwrap().combinations("mean").unwrap().run(3).unwrap();
     let members: Vec<_> = texts.iter().map(|text| row(&report, text).members).collect();
     assert_eq!(members, [1, 4, 8, 1]);
+    let said = "a network that holds several members counts as one";
+    assert!(report.table().contains(said));
+    let mut of_plain = report.clone();
+    of_plain.ensembles.retain(|row| !row.strategy.starts_with("efficient"));
+    assert!(!of_plain.table().contains(said));
     for text in texts {
         // Each row is what a program gets that trains and measures by hand.
         let pool = session
