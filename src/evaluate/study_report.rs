@@ -188,6 +188,9 @@ pub struct StrategyReport {
     pub strategy: String,
     /// Number of members that predict by themselves, as of [`EnsembleReport::members`].
     pub members: usize,
+    /// Number of networks that hold them: fewer where a network holds several members, more where those of a sequence predict
+    /// together.
+    pub networks: usize,
     /// Mean of the metric over the members, each on its own.
     pub members_mean: f64,
     /// How different the members are, by each [measure](crate::evaluate::Diversity), over all trainings. Empty for

@@ -156,7 +156,7 @@ impl StudyReport {
                     .into(),
             );
         }
-        if self.ensembles.iter().any(holds_several) {
+        if self.strategies.iter().any(|strategy| strategy.networks < strategy.members) {
             notes.push(
                 "a network that holds several members counts as one, and may take up to as many times as long as a plain \
                  one to predict"
@@ -172,13 +172,6 @@ impl StudyReport {
         }
         notes
     }
-}
-
-/// Whether there are fewer networks than members, although each has a weight.
-fn holds_several(ensemble: &EnsembleReport) -> bool {
-    let all_count = ensemble.weights.iter().flatten().all(|weight| *weight != 0.);
-    let networks = ensemble.cost.prediction_networks;
-    !ensemble.one_network && all_count && networks > 0. && networks < ensemble.members as f64
 }
 
 fn cost_cells(cost: &crate::evaluate::Cost) -> [String; 4] {

@@ -142,6 +142,7 @@ pub(crate) fn study(ensembles: Vec<EnsembleReport>) -> StudyReport {
         strategies: vec![StrategyReport {
             strategy: "bagging:10".into(),
             members: 10,
+            networks: 10,
             members_mean: 0.88,
             diversity: vec![],
             kappa_error: vec![],

@@ -246,7 +246,7 @@ fn a_study_compares_them_with_other_strategies() {
     let said = "a network that holds several members counts as one";
     assert!(report.table().contains(said));
     let mut of_plain = report.clone();
-    of_plain.ensembles.retain(|row| !row.strategy.starts_with("efficient"));
+    of_plain.strategies.retain(|row| !row.strategy.starts_with("efficient"));
     assert!(!of_plain.table().contains(said));
     for text in texts {
         // Each row is what a program gets that trains and measures by hand.

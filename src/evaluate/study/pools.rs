@@ -289,6 +289,7 @@ impl<'a, L: Learner> TrainedPool<'a, L> {
         let curve = |m: &&Member| m.record.curve.iter().map(|epoch| epoch.train_loss).collect();
         Ok(Trained {
             members,
+            networks: by_network(predicting(self.pool.members())).len(),
             member_scores: each.iter().map(|predicted| rows.scores(predicted)).collect::<Result<_>>()?,
             curves: runs.values().map(curve).collect(),
             epochs: self.epochs,

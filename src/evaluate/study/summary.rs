@@ -308,6 +308,7 @@ fn strategy_report(splits: &[Trials], strategy: usize) -> Result<StrategyReport>
     let report = StrategyReport {
         strategy: name.unwrap_or_default(),
         members: trials.first().map_or(0, |trial| trial.trained.members),
+        networks: trials.first().map_or(0, |trial| trial.trained.networks),
         members_mean: mean(&means).unwrap_or(f64::NAN),
         diversity: vec![],
         kappa_error: vec![],

@@ -22,6 +22,8 @@ const KIND: &str = "result of a study";
 pub(super) struct Trained {
     /// Number of members that predict by themselves; those of a sequence, which predict together, are one.
     pub(super) members: usize,
+    /// Number of networks that hold them.
+    pub(super) networks: usize,
     /// The metrics of each member.
     pub(super) member_scores: Vec<Vec<f64>>,
     /// The training loss of each run after each epoch.
