@@ -7,7 +7,7 @@ use crate::{
             check_members,
             convert::{DenseLayer, Method},
             dense::Dense,
-            rows::{activated_layer, members_of_layer, Rows},
+            rows::{activated_layer, constructors_of_layer, members_of_layer, Rows},
             scale::scale,
             single::of_plain,
             variables::{init_text, ScaleInit, Start, INIT},
@@ -181,53 +181,14 @@ pub struct BatchEnsembleLayer {
     bias: Option<Tensor>,
 }
 
+constructors_of_layer!(
+    BatchEnsembleLayer, (members: usize, scales: [ScaleInit; 2]),
+    linear: "A [`linear`](crate::nn::linear()) layer of `members` members. `scales` are how `r` and `s` begin.",
+    conv1d: "A [`conv1d`](crate::nn::conv1d()) of `members` members. `scales` are how `r` and `s`, of channels, begin.",
+    conv2d: "A [`conv2d`](crate::nn::conv2d()) of `members` members. `scales` are how `r` and `s`, of channels, begin.",
+);
+
 impl BatchEnsembleLayer {
-    /// A [`linear`](crate::nn::linear()) layer of `members` members. `scales` are how `r` and `s` begin.
-    ///
-    /// # Errors
-    /// See the type.
-    pub fn linear(
-        inputs: usize,
-        outputs: usize,
-        members: usize,
-        scales: [ScaleInit; 2],
-        vb: VarBuilder<'_>,
-    ) -> Result<Self> {
-        Self::of(members, scales, vb, |vb| nn::linear(inputs, outputs, vb))
-    }
-
-    /// A [`conv1d`](crate::nn::conv1d()) of `members` members. `scales` are how `r` and `s`, of channels, begin.
-    ///
-    /// # Errors
-    /// See the type.
-    pub fn conv1d(
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        config: Conv1dConfig,
-        members: usize,
-        scales: [ScaleInit; 2],
-        vb: VarBuilder<'_>,
-    ) -> Result<Self> {
-        Self::of(members, scales, vb, |vb| nn::conv1d(inputs, outputs, kernel, config, vb))
-    }
-
-    /// A [`conv2d`](crate::nn::conv2d()) of `members` members. `scales` are how `r` and `s`, of channels, begin.
-    ///
-    /// # Errors
-    /// See the type.
-    pub fn conv2d(
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        config: Conv2dConfig,
-        members: usize,
-        scales: [ScaleInit; 2],
-        vb: VarBuilder<'_>,
-    ) -> Result<Self> {
-        Self::of(members, scales, vb, |vb| nn::conv2d(inputs, outputs, kernel, config, vb))
-    }
-
     /// The layer for any linear layer or convolution of ours or of candle's, such as one without a bias.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::{
             dense::Dense,
             grouped::GroupedLinear,
             norm::separate_norm,
-            rows::activated_layer,
+            rows::{activated_layer, constructors_of_layer},
             single::of_plain,
             variables::Start,
             EfficientEnsemble, SeparateLayer, MEMBERS,
@@ -294,53 +294,14 @@ enum Kind {
     Grouped(GroupedLinear),
 }
 
+constructors_of_layer!(
+    PackedLayer, (packed: Packed, place: PackedPlace),
+    linear: "A [`linear`](crate::nn::linear()) layer, with the sizes of the plain one.",
+    conv1d: "A [`conv1d`](crate::nn::conv1d()), with the sizes of the plain one.",
+    conv2d: "A [`conv2d`](crate::nn::conv2d()), with the sizes of the plain one.",
+);
+
 impl PackedLayer {
-    /// A [`linear`](crate::nn::linear()) layer, with the sizes of the plain one.
-    ///
-    /// # Errors
-    /// See the type.
-    pub fn linear(
-        inputs: usize,
-        outputs: usize,
-        packed: Packed,
-        place: PackedPlace,
-        vb: VarBuilder<'_>,
-    ) -> Result<Self> {
-        Self::of(packed, place, vb, |vb| nn::linear(inputs, outputs, vb))
-    }
-
-    /// A [`conv1d`](crate::nn::conv1d()), with the sizes of the plain one.
-    ///
-    /// # Errors
-    /// See the type.
-    pub fn conv1d(
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        config: Conv1dConfig,
-        packed: Packed,
-        place: PackedPlace,
-        vb: VarBuilder<'_>,
-    ) -> Result<Self> {
-        Self::of(packed, place, vb, |vb| nn::conv1d(inputs, outputs, kernel, config, vb))
-    }
-
-    /// A [`conv2d`](crate::nn::conv2d()), with the sizes of the plain one.
-    ///
-    /// # Errors
-    /// See the type.
-    pub fn conv2d(
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        config: Conv2dConfig,
-        packed: Packed,
-        place: PackedPlace,
-        vb: VarBuilder<'_>,
-    ) -> Result<Self> {
-        Self::of(packed, place, vb, |vb| nn::conv2d(inputs, outputs, kernel, config, vb))
-    }
-
     /// The layer for any linear layer or convolution of ours or of candle's, such as one without a bias.
     ///
     /// # Errors

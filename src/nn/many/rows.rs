@@ -89,4 +89,57 @@ macro_rules! activated_layer {
         }
     };
 }
-pub(super) use {activated_layer, members_of_layer};
+
+/// The constructors of a layer from the sizes of the plain one, by its `of`, which takes these arguments before the others.
+macro_rules! constructors_of_layer {
+    (
+        $layer:ident, ($($argument:ident: $kind:ty),+),
+        linear: $linear:literal, conv1d: $conv1d:literal, conv2d: $conv2d:literal $(,)?
+    ) => {
+        impl $layer {
+            #[doc = $linear]
+            ///
+            /// # Errors
+            /// See the type.
+            pub fn linear(
+                inputs: usize,
+                outputs: usize,
+                $($argument: $kind,)+
+                vb: VarBuilder<'_>,
+            ) -> Result<Self> {
+                Self::of($($argument,)+ vb, |vb| nn::linear(inputs, outputs, vb))
+            }
+
+            #[doc = $conv1d]
+            ///
+            /// # Errors
+            /// See the type.
+            pub fn conv1d(
+                inputs: usize,
+                outputs: usize,
+                kernel: usize,
+                config: Conv1dConfig,
+                $($argument: $kind,)+
+                vb: VarBuilder<'_>,
+            ) -> Result<Self> {
+                Self::of($($argument,)+ vb, |vb| nn::conv1d(inputs, outputs, kernel, config, vb))
+            }
+
+            #[doc = $conv2d]
+            ///
+            /// # Errors
+            /// See the type.
+            pub fn conv2d(
+                inputs: usize,
+                outputs: usize,
+                kernel: usize,
+                config: Conv2dConfig,
+                $($argument: $kind,)+
+                vb: VarBuilder<'_>,
+            ) -> Result<Self> {
+                Self::of($($argument,)+ vb, |vb| nn::conv2d(inputs, outputs, kernel, config, vb))
+            }
+        }
+    };
+}
+pub(super) use {activated_layer, constructors_of_layer, members_of_layer};

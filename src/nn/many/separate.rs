@@ -10,7 +10,7 @@ use crate::{
         many::{
             convert::DenseLayer,
             dense::Dense,
-            rows::{activated_layer, entry, members_of_layer, Rows},
+            rows::{activated_layer, constructors_of_layer, entry, members_of_layer, Rows},
             single::of_plain,
             variables::Start,
         },
@@ -68,45 +68,14 @@ pub struct SeparateLayer {
 members_of_layer!(SeparateLayer);
 activated_layer!(SeparateLayer);
 
+constructors_of_layer!(
+    SeparateLayer, (members: usize),
+    linear: "`members` [`linear`](crate::nn::linear()) layers.",
+    conv1d: "`members` [`conv1d`](crate::nn::conv1d()) layers.",
+    conv2d: "`members` [`conv2d`](crate::nn::conv2d()) layers.",
+);
+
 impl SeparateLayer {
-    /// `members` [`linear`](crate::nn::linear()) layers.
-    ///
-    /// # Errors
-    /// See the type.
-    pub fn linear(inputs: usize, outputs: usize, members: usize, vb: VarBuilder<'_>) -> Result<Self> {
-        Self::of(members, vb, |vb| nn::linear(inputs, outputs, vb))
-    }
-
-    /// `members` [`conv1d`](crate::nn::conv1d()) layers.
-    ///
-    /// # Errors
-    /// See the type.
-    pub fn conv1d(
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        config: Conv1dConfig,
-        members: usize,
-        vb: VarBuilder<'_>,
-    ) -> Result<Self> {
-        Self::of(members, vb, |vb| nn::conv1d(inputs, outputs, kernel, config, vb))
-    }
-
-    /// `members` [`conv2d`](crate::nn::conv2d()) layers.
-    ///
-    /// # Errors
-    /// See the type.
-    pub fn conv2d(
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        config: Conv2dConfig,
-        members: usize,
-        vb: VarBuilder<'_>,
-    ) -> Result<Self> {
-        Self::of(members, vb, |vb| nn::conv2d(inputs, outputs, kernel, config, vb))
-    }
-
     /// `members` linear layers or convolutions of ours or of candle's, such as ones without a bias.
     ///
     /// # Errors
